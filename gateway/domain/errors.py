@@ -1,0 +1,135 @@
+"""Name every way a request can fail.
+
+GatewayError
+├── Invalid            the request is wrong as it stands
+├── NotFound           no such thing for this tenant
+├── Unauthenticated    nobody, or not who they say
+├── Forbidden          known, but not allowed
+├── Conflict           not in this state
+├── Gone               it was there, and its time is over
+├── TooLarge           over a limit in bytes
+└── Unavailable        a part the gateway needs does not answer; nothing is lost
+
+`code` is the stable word clients switch on; only `api/problems.py` knows what it means in HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """The gateway could not do what was asked."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str | None = None, **fields: Any) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.fields = fields
+        super().__init__(self.detail)
+
+
+class Invalid(GatewayError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+    title = "Invalid request"
+
+
+class ExtensionNotAllowed(Invalid):
+    """Files of this kind are not accepted."""
+
+    code = "extension_not_allowed"
+    title = "Extension not allowed"
+
+
+class IdempotencyKeyReused(Invalid):
+    """This Idempotency-Key was used with another request body."""
+
+    code = "idempotency_key_reused"
+    title = "Idempotency-Key reused"
+
+
+class NotFound(GatewayError):
+    """There is no such upload."""
+
+    code = "not_found"
+    title = "Not found"
+
+
+class Unauthenticated(GatewayError):
+    """A valid API key or token is needed."""
+
+    code = "unauthenticated"
+    title = "Unauthenticated"
+
+
+class Forbidden(GatewayError):
+    """This key or token may not do that."""
+
+    code = "forbidden"
+    title = "Forbidden"
+
+
+class Conflict(GatewayError):
+    """The upload is not in a state that allows this."""
+
+    code = "conflict"
+    title = "Conflict"
+
+
+class WrongState(Conflict):
+    """The upload is not in a state that allows this."""
+
+    code = "wrong_state"
+    title = "Wrong state"
+
+
+class PartsMismatch(Conflict):
+    """The parts in the store are not the parts of the plan."""
+
+    code = "parts_mismatch"
+    title = "Parts do not match the plan"
+
+
+class IdempotencyInProgress(Conflict):
+    """A request with this Idempotency-Key is still being answered."""
+
+    code = "idempotency_in_progress"
+    title = "Request in progress"
+
+
+class Gone(GatewayError):
+    """The upload has expired."""
+
+    code = "upload_expired"
+    title = "Upload expired"
+
+
+class TooLarge(GatewayError):
+    """The file is larger than the limit."""
+
+    code = "file_too_large"
+    title = "File too large"
+
+
+class BodyTooLarge(TooLarge):
+    """The request body is larger than the limit."""
+
+    code = "body_too_large"
+    title = "Request body too large"
+
+
+class Unavailable(GatewayError):
+    """A part the gateway needs does not answer; try again."""
+
+    code = "unavailable"
+    title = "Temporarily unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer; try again."""
+
+    code = "database_unavailable"
+    title = "Database unavailable"

@@ -1,0 +1,188 @@
+"""Name every knob of the gateway with its default, its unit and the reason for the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+AUDIO_EXTENSIONS = (
+    "aac ac3 aif aifc aiff amr au awb caf flac m4a m4b mka mp1 mp2 mp3 oga ogg opus snd spx w64 wav wma"
+).split()
+VIDEO_EXTENSIONS = (
+    "3g2 3gp asf avi f4v flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv qt ts vob webm wmv"
+).split()
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+def _seed(name: str) -> AliasChoices:
+    """Accept a setting under its bare seed name as well as with the GATEWAY_ prefix."""
+    return AliasChoices(name, f"GATEWAY_{name}")
+
+
+class Settings(BaseSettings):
+    """Read the environment once; `bootstrap.py` is the only caller in the program."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    # The API
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    public_url: str | None = Field(
+        None,
+        description="Address clients use for the gateway, e.g. https://uploads.example.com. "
+        "Default: what the request says.",
+    )
+    allowed_origins: CommaSeparated = Field(
+        (),
+        description="Origins of web pages that may use the API and the store, comma separated. "
+        "Never `*`: credentials are involved.",
+    )
+    max_body_bytes: int = Field(
+        2 * MIB,
+        gt=0,
+        description="Largest JSON body, bytes. 10,000 parts with an ETag and a checksum are 1.6 MB.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    # The database
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://gateway@127.0.0.1:5432/gateway"), description="PostgreSQL connection URL."
+    )
+    database_pool_size: int = Field(
+        10, ge=2, le=100, description="Connections per process. PostgreSQL allows 100 in all by default."
+    )
+    database_timeout_seconds: float = Field(
+        5.0, gt=0, description="Longest wait for a connection or a statement before the answer is 503, seconds."
+    )
+
+    # The store
+    s3_endpoint: str = Field("http://127.0.0.1:9000", description="Address the gateway calls the store at.")
+    s3_public_endpoint: str | None = Field(
+        None, description="Address signed into URLs for clients. Default: the one the gateway calls."
+    )
+    s3_region: str = Field("us-east-1", description="Region in the signature's scope.")
+    s3_bucket: str = Field("uploads", description="Bucket that holds uploads.")
+    s3_access_key_id: str = Field("", description="Access key id of the gateway's own calls.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of the access key.")
+    s3_session_token: SecretStr | None = Field(None, description="Session token of temporary credentials.")
+    s3_signing_access_key_id: str | None = Field(
+        None,
+        description="Separate access key that signs clients' URLs, best allowed PutObject on the prefix and "
+        "GetObject only: its id is public, because every URL shows it. Default: the gateway's own key.",
+    )
+    s3_signing_secret_access_key: SecretStr | None = Field(None, description="Secret of the signing key.")
+    s3_addressing_style: Literal["path", "virtual"] = Field(
+        "path", description="`path` (MinIO, SeaweedFS) or `virtual` (bucket in the host name, AWS)."
+    )
+    s3_object_key_prefix: str = Field("uploads", description="First segment of every object key.")
+    s3_timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest wait for one answer of the store before it counts as failed, seconds."
+    )
+    s3_max_attempts: int = Field(
+        3, ge=1, le=10, description="Tries of one store call: 5xx, SlowDown, resets and timeouts are tried again."
+    )
+    s3_pool_size: int = Field(64, ge=1, le=1000, description="Connections to the store per process.")
+
+    # Limits and policy
+    max_file_size: int = Field(
+        5 * GIB,
+        gt=0,
+        le=48_828 * GIB,
+        validation_alias=_seed("MAX_FILE_SIZE"),
+        description="Largest upload, bytes. 5 GiB is what the transcription pipeline takes; "
+        "S3's own end is 10,000 parts of 5 GiB.",
+    )
+    chunk_size: int = Field(
+        MIB,
+        ge=64 * KIB,
+        le=16 * MIB,
+        validation_alias=_seed("CHUNK_SIZE"),
+        description="Bytes moved at once when the gateway itself streams, bytes.",
+    )
+    allowed_upload_extensions: CommaSeparated = Field(
+        tuple(sorted(AUDIO_EXTENSIONS + VIDEO_EXTENSIONS)),
+        validation_alias=_seed("ALLOWED_UPLOAD_EXTENSIONS"),
+        description="File extensions that may be uploaded, comma separated. Default: audio and video.",
+    )
+    type_mismatch: Literal["reject", "accept"] = Field(
+        "reject", description="When the bytes are media of another family than the name says: reject, or accept as seen."
+    )
+    min_part_size: int = Field(
+        16 * MIB,
+        ge=5 * MIB,
+        description="Smallest planned part, bytes. S3 refuses parts under 5 MiB except the last; a browser sends a "
+        "preflight for each part, so 16 MiB keeps them rare.",
+    )
+    max_part_size: int = Field(
+        512 * MIB,
+        le=5 * GIB,
+        description="Size parts may grow to, bytes, before there are more of them. S3's end is 5 GiB; a failed part "
+        "is sent again whole.",
+    )
+    target_part_count: int = Field(
+        100, ge=1, le=10_000, description="Parts grow so that a file has at most this many: one answer carries every URL."
+    )
+
+    # Times
+    part_url_seconds: int = Field(
+        3600, ge=60, le=604_800, description="Life of a part URL, seconds. S3's end is 7 days; URLs are cheap to renew."
+    )
+    download_url_seconds: int = Field(300, ge=1, le=604_800, description="Life of a download URL, seconds.")
+    upload_seconds: int = Field(
+        86_400, ge=60, description="Time from create until an unfinished upload expires and its parts are removed, seconds."
+    )
+    complete_budget_seconds: float = Field(
+        20.0, gt=0, description="Time `complete` works inside the request before it answers 202, seconds."
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="Time a process may hold an upload without a sign of life before another takes it, seconds."
+    )
+    sweep_seconds: float = Field(60.0, gt=0, description="Time between two looks for expired or dropped uploads, seconds.")
+    idempotency_seconds: int = Field(
+        86_400, gt=0, description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h)."
+    )
+
+    # Development
+    dev_key: SecretStr | None = Field(None, description="API key that `gateway dev` makes. Default: a stable one in the data folder.")
+    data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`: database, store, keys.")
+    upload_dir: Path = Field(
+        Path(gettempdir()), validation_alias=_seed("UPLOAD_DIR"), description="Folder of streamed uploads kept on disk."
+    )
+
+    @field_validator("allowed_origins", "allowed_upload_extensions", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("allowed_upload_extensions")
+    @classmethod
+    def _bare_extensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({item.lower().lstrip(".") for item in value}))
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in value:
+            raise ValueError("name each origin; `*` would let any page use a visitor's credentials")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_part_size > self.max_part_size:
+            raise ValueError("GATEWAY_MIN_PART_SIZE is larger than GATEWAY_MAX_PART_SIZE")
+        if (self.s3_signing_access_key_id is None) != (self.s3_signing_secret_access_key is None):
+            raise ValueError("the signing key needs both its id and its secret")
+        return self
