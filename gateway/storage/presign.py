@@ -1,0 +1,233 @@
+"""Make presigned URLs and POST forms for clients; nothing here talks to the store.
+
+The signing key needs `s3:PutObject` on the prefix for parts and forms, `s3:GetObject` for downloads. Whoever holds a
+URL may use it until it expires, so a `repr` never shows one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+
+from gateway.storage.address import BucketAddress
+from gateway.storage.sigv4 import (
+    ALGORITHM,
+    MAX_EXPIRES_IN_SECONDS,
+    UNSIGNED_PAYLOAD,
+    Credentials,
+    Moment,
+    canonical_query,
+    encode,
+    encode_query,
+    presign_query,
+)
+
+MAX_PART_NUMBER = 10_000
+# A checksum goes into a signed header line: anything but base64 of 32 bytes could forge other lines.
+_is_sha256 = re.compile(r"[A-Za-z0-9+/]{43}=").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class PartToSign:
+    """Ask for the URL of one part. `checksum_sha256` is base64 of the part's SHA-256."""
+
+    part_number: int
+    size_bytes: int
+    checksum_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """Tell a client what to send. `headers` are those it must set itself, so never Host or Content-Length."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PostForm:
+    """Tell a client which form to send; the file is the last field, named `file`."""
+
+    url: str
+    fields: dict[str, str] = field(repr=False)
+    expires_at: datetime
+
+
+class _PartBatch:
+    """Sign parts of one multipart upload: only number, size, checksum and signature differ from URL to URL."""
+
+    __slots__ = ("_canonical", "_tail", "_upload", "_url_middle", "_url_start", "sign_digest")
+
+    def __init__(
+        self, moment: Moment, address: BucketAddress, key: str, upload_id: str, expires: int, *, with_checksum: bool
+    ) -> None:
+        names = "content-length;host" + (";x-amz-checksum-sha256" if with_checksum else "")
+        path, signing = address.path(key), moment.query(expires, names)
+        upload = f"uploadId={encode(upload_id)}"
+        # Upper case sorts first: every X-Amz- pair precedes partNumber, and partNumber precedes uploadId.
+        self._canonical = sha256(f"PUT\n{path}\n{canonical_query(signing)}&partNumber=".encode())
+        self._upload = f"&{upload}\ncontent-length:"
+        self._tail = f"\n\n{names}\n{UNSIGNED_PAYLOAD}"
+        self._url_start = f"{address.origin}{path}?{upload}&partNumber="
+        self._url_middle = f"&{encode_query(signing)}&X-Amz-Signature="
+        self._tail = f"\nhost:{address.host}{{}}\n\n{names}\n{UNSIGNED_PAYLOAD}"
+        self.sign_digest = moment.sign_digest
+
+    def url(self, part_number: int, size_bytes: int, checksum_line: str) -> str:
+        """Return the URL of one part; `checksum_line` is its signed header line or nothing."""
+        canonical = self._canonical.copy()
+        canonical.update(f"{part_number}{self._upload}{size_bytes}{self._tail.format(checksum_line)}".encode())
+        return f"{self._url_start}{part_number}{self._url_middle}{self.sign_digest(canonical.hexdigest())}"
+
+
+class Presigner:
+    """Sign requests that clients send straight to one bucket.
+
+    `endpoint` is the address clients use; `now` gives aware UTC, best the store's own clock.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        region: str,
+        credentials: Credentials,
+        addressing_style: Literal["path", "virtual"] = "path",
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._address = BucketAddress.of(endpoint, bucket, addressing_style)
+        self._bucket = bucket
+        self._region = region
+        self._credentials = credentials
+        self._now = now
+
+    def part_urls(
+        self, key: str, multipart_upload_id: str, parts: Iterable[PartToSign], expires_in_seconds: int
+    ) -> list[SignedRequest]:
+        """Sign one UploadPart for each part, in their order.
+
+        The exact size is signed, so the store refuses any other; a checksum is signed as a header, because stores
+        ignore one in the query. Raises ValueError for a part number outside 1–10,000 or a malformed checksum.
+        """
+        moment = self._moment(expires_in_seconds)
+        expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
+        batches = [
+            _PartBatch(moment, self._address, key, multipart_upload_id, expires_in_seconds, with_checksum=checked)
+            for checked in (False, True)
+        ]
+        plain, checked = batches
+        signed: list[SignedRequest] = []
+        for part in parts:
+            number, size, checksum = part.part_number, part.size_bytes, part.checksum_sha256
+            if not 1 <= number <= MAX_PART_NUMBER or size < 0:
+                raise ValueError("a part number is 1 to 10,000 and a size is not negative")
+            if checksum is None:
+                signed.append(SignedRequest("PUT", plain.url(number, size, ""), {}, expires_at))
+                continue
+            if not _is_sha256(checksum):
+                raise ValueError("a part's checksum must be base64 of 32 bytes")
+            url = checked.url(number, size, f"\nx-amz-checksum-sha256:{checksum}")
+            signed.append(SignedRequest("PUT", url, {"x-amz-checksum-sha256": checksum}, expires_at))
+        return signed
+
+    def get_object(
+        self,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        response_content_disposition: str | None = None,
+        response_content_type: str | None = None,
+        response_cache_control: str | None = None,
+        version_id: str | None = None,
+        if_match: str | None = None,
+    ) -> SignedRequest:
+        """Sign a download. With `if_match` (an etag) the client must send that header, which a plain link cannot."""
+        pairs = {
+            "response-content-disposition": response_content_disposition,
+            "response-content-type": response_content_type,
+            "response-cache-control": response_cache_control,
+            "versionId": version_id,
+        }
+        headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
+        given = [(name, value) for name, value in pairs.items() if value is not None]
+        return self._presign("GET", key, given, headers, expires_in_seconds)
+
+    def put_object(
+        self,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        size_bytes: int,
+        content_type: str,
+        checksum_sha256: str | None = None,
+        if_none_match: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> SignedRequest:
+        """Sign one PUT of exactly these bytes.
+
+        The type is signed: left open, a client could store `text/html` (case C3). `if_none_match` makes a second PUT
+        fail on stores that honour it, and such stores only may be handed this URL.
+        """
+        headers = {"content-length": str(size_bytes), "content-type": content_type}
+        if checksum_sha256 is not None:
+            headers["x-amz-checksum-sha256"] = checksum_sha256
+        if if_none_match:
+            headers["if-none-match"] = "*"
+        headers |= {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
+        return self._presign("PUT", key, [], headers, expires_in_seconds)
+
+    def post_policy(
+        self,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        content_type: str,
+        max_size_bytes: int,
+        min_size_bytes: int = 1,
+        metadata: Mapping[str, str] | None = None,
+        success_action_status: str | None = "201",
+    ) -> PostForm:
+        """Sign a browser form that stores one object of this type, between the two sizes."""
+        moment = self._moment(expires_in_seconds)
+        expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
+        fields = {"Content-Type": content_type}
+        fields |= {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
+        if success_action_status is not None:
+            fields["success_action_status"] = success_action_status
+        conditions: list[Any] = [{name: value} for name, value in fields.items()]
+        conditions += [["content-length-range", min_size_bytes, max_size_bytes], {"bucket": self._bucket}, {"key": key}]
+        signing = {"x-amz-algorithm": ALGORITHM, "x-amz-credential": moment.credential, "x-amz-date": moment.amz_date}
+        if self._credentials.session_token:
+            signing["x-amz-security-token"] = self._credentials.session_token
+        conditions += [{name: value} for name, value in signing.items()]
+        policy = {"expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "conditions": conditions}
+        encoded = b64encode(json.dumps(policy).encode()).decode()
+        fields |= {"key": key, **signing, "policy": encoded, "x-amz-signature": moment.sign_text(encoded)}
+        return PostForm(f"{self._address.origin}{self._address.path(None)}", fields, expires_at)
+
+    def _moment(self, expires_in_seconds: int) -> Moment:
+        if not 1 <= expires_in_seconds <= MAX_EXPIRES_IN_SECONDS:
+            raise ValueError("a presigned URL lives between 1 second and 7 days")
+        return Moment(self._credentials, self._region, self._now())
+
+    def _presign(
+        self, method: str, key: str, pairs: list[tuple[str, str]], headers: dict[str, str], expires_in_seconds: int
+    ) -> SignedRequest:
+        moment = self._moment(expires_in_seconds)
+        if any("\n" in value or "\r" in value for value in headers.values()):
+            raise ValueError("a header value must be one line")
+        path = self._address.path(key)
+        signed = {**headers, "host": self._address.host}
+        query = presign_query(moment, method, path, pairs, signed, expires_in_seconds)
+        headers.pop("content-length", None)
+        expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
+        return SignedRequest(method, f"{self._address.origin}{path}?{query}", headers, expires_at)
