@@ -1,0 +1,279 @@
+"""Read and move uploads: every function is one statement, every move a compare-and-set with its event and wake-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from gateway.database.engine import Connection, Database
+from gateway.domain.upload import Rejection, State, Upload
+
+NOTIFY_CHANNEL = "gateway_uploads"
+"""The payload is `tenant_id upload_id`; it says that there is something to read, never what."""
+
+_COLUMNS = """id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type, part_size_bytes,
+    part_checksums, checksums, metadata, bucket, object_key, multipart_upload_id, observed_size_bytes, observed_etag,
+    content_type, detection, rejection_code, rejection_detail, lease_token, lease_until, created_at, updated_at,
+    expires_at"""
+
+# An unread CTE that only selects is not run by PostgreSQL, so the last SELECT reads `notified`.
+_TELL = f"""
+told AS (
+    INSERT INTO events (tenant_id, upload_id, type, data)
+    SELECT tenant_id, id, %(event)s, %(data)s FROM moved RETURNING tenant_id, upload_id
+),
+notified AS (SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id) FROM told)
+SELECT {_COLUMNS} FROM moved, notified"""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Describe one transition and what is learned with it. None leaves a column as it is."""
+
+    after: State
+    to: State
+    fence: UUID | None = None
+    """Only while this lease token is still the upload's: a process that lost its lease changes nothing."""
+    lease_token: UUID | None = None
+    lease_seconds: float = 0.0
+    observed_size_bytes: int | None = None
+    observed_etag: str | None = None
+    content_type: str | None = None
+    detection: Mapping[str, Any] | None = None
+    rejection: Rejection | None = None
+    cleanup_pending: bool | None = None
+    expired_only: bool | None = None
+    """True: only past expires_at. False: only before it."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MOVE = (
+    """
+WITH moved AS (
+    UPDATE uploads SET
+        state = %(to)s,
+        updated_at = now(),
+        lease_token = %(lease_token)s,
+        lease_until = CASE WHEN %(lease_token)s::uuid IS NULL THEN NULL
+                           ELSE now() + make_interval(secs => %(lease_seconds)s) END,
+        observed_size_bytes = coalesce(%(observed_size_bytes)s, observed_size_bytes),
+        observed_etag = coalesce(%(observed_etag)s, observed_etag),
+        content_type = coalesce(%(content_type)s, content_type),
+        detection = coalesce(%(detection)s, detection),
+        rejection_code = %(rejection_code)s,
+        rejection_detail = %(rejection_detail)s,
+        cleanup_pending = coalesce(%(cleanup_pending)s, cleanup_pending)
+    WHERE id = %(id)s AND state = %(after)s
+        AND (%(fence)s::uuid IS NULL OR lease_token = %(fence)s)
+        AND (%(expired_only)s::boolean IS NULL OR (expires_at <= now()) = %(expired_only)s)
+    RETURNING *
+),"""
+    + _TELL
+)
+
+
+def _upload(row: Mapping[str, Any]) -> Upload:
+    values = dict(row)
+    values["state"] = State(values["state"])
+    values["checksums"] = tuple(values["checksums"]) if values["checksums"] is not None else None
+    return Upload(**values)
+
+
+async def move(connection: Connection, upload_id: UUID, change: Move) -> Upload | None:
+    """Apply *change* and write its event, or return None when the upload is not (or no longer) where it must be."""
+    rejection = change.rejection
+    cursor = await connection.execute(
+        _MOVE,
+        {
+            "id": upload_id,
+            "after": change.after,
+            "to": change.to,
+            "fence": change.fence,
+            "lease_token": change.lease_token,
+            "lease_seconds": change.lease_seconds,
+            "observed_size_bytes": change.observed_size_bytes,
+            "observed_etag": change.observed_etag,
+            "content_type": change.content_type,
+            "detection": Jsonb(change.detection) if change.detection is not None else None,
+            "rejection_code": rejection.code if rejection else None,
+            "rejection_detail": rejection.detail if rejection else None,
+            "cleanup_pending": change.cleanup_pending,
+            "expired_only": change.expired_only,
+            "event": change.to.value,
+            "data": Jsonb(dict(change.data)),
+        },
+    )
+    row = await cursor.fetchone()
+    return _upload(row) if row else None
+
+
+async def insert(connection: Connection, upload: Mapping[str, Any], *, lease_seconds: float) -> None:
+    """Write the intent to create an upload: a row without a multipart_upload_id, leased to its writer."""
+    await connection.execute(
+        """
+INSERT INTO uploads (id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type,
+    part_size_bytes, part_checksums, checksums, metadata, bucket, object_key, content_type, lease_token, lease_until,
+    created_at, expires_at)
+VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(declared_size_bytes)s,
+    %(declared_content_type)s, %(part_size_bytes)s, %(part_checksums)s, %(checksums)s, %(metadata)s, %(bucket)s,
+    %(object_key)s, %(content_type)s, %(lease_token)s, now() + make_interval(secs => %(lease_seconds)s),
+    %(created_at)s, %(expires_at)s)""",
+        {**upload, "metadata": Jsonb(upload["metadata"]), "lease_seconds": lease_seconds},
+    )
+
+
+_OPEN = (
+    """
+WITH moved AS (
+    UPDATE uploads SET multipart_upload_id = %(multipart_upload_id)s, lease_token = NULL, lease_until = NULL,
+        updated_at = now()
+    WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL AND lease_token = %(fence)s
+    RETURNING *
+),"""
+    + _TELL
+)
+
+
+async def open_parts(database: Database, upload_id: UUID, *, multipart_upload_id: str, fence: UUID) -> Upload | None:
+    """Record the store's answer to CreateMultipartUpload, unless another process took the intent over."""
+    row = await database.fetch_one(
+        _OPEN,
+        {
+            "id": upload_id,
+            "multipart_upload_id": multipart_upload_id,
+            "fence": fence,
+            "event": "created",
+            "data": Jsonb({}),
+        },
+    )
+    return _upload(row) if row else None
+
+
+async def find(database: Database, tenant_id: str, upload_id: UUID) -> Upload | None:
+    """Return one upload of one tenant; nobody finds another's."""
+    row = await database.fetch_one(
+        f"SELECT {_COLUMNS} FROM uploads WHERE id = %(id)s AND tenant_id = %(tenant_id)s",
+        {"id": upload_id, "tenant_id": tenant_id},
+    )
+    return _upload(row) if row else None
+
+
+async def find_for_job(database: Database, upload_id: UUID) -> Upload | None:
+    """Return one upload whoever's it is; for work that no tenant asked for."""
+    row = await database.fetch_one(f"SELECT {_COLUMNS} FROM uploads WHERE id = %(id)s", {"id": upload_id})
+    return _upload(row) if row else None
+
+
+async def list_page(
+    database: Database, tenant_id: str, *, state: State | None, before: UUID | None, limit: int
+) -> list[Upload]:
+    """Return up to *limit* uploads of a tenant, newest first, those older than *before*."""
+    rows = await database.fetch_all(
+        f"""SELECT {_COLUMNS} FROM uploads
+        WHERE tenant_id = %(tenant_id)s
+            AND (multipart_upload_id IS NOT NULL OR state <> 'uploading')
+            AND (%(state)s::text IS NULL OR state = %(state)s)
+            AND (%(before)s::uuid IS NULL OR id < %(before)s)
+        ORDER BY id DESC LIMIT %(limit)s""",
+        {"tenant_id": tenant_id, "state": state, "before": before, "limit": limit},
+    )
+    return [_upload(row) for row in rows]
+
+
+async def take_lease(database: Database, upload_id: UUID, *, token: UUID, seconds: float) -> Upload | None:
+    """Take a leased upload whose holder gave no sign of life in time; None when it is held, moved on or unleased."""
+    row = await database.fetch_one(
+        f"""UPDATE uploads SET lease_token = %(token)s, lease_until = now() + make_interval(secs => %(seconds)s)
+        WHERE id = %(id)s AND lease_until < now()
+            AND (state IN ('completing', 'validating') OR (state = 'uploading' AND multipart_upload_id IS NULL))
+        RETURNING {_COLUMNS}""",
+        {"id": upload_id, "token": token, "seconds": seconds},
+    )
+    return _upload(row) if row else None
+
+
+async def renew_lease(database: Database, upload_id: UUID, *, token: UUID, seconds: float) -> bool:
+    """Give a sign of life; False when the lease is another's by now. Zero seconds hands the upload on."""
+    return 0 < await database.execute(
+        """UPDATE uploads SET lease_until = now() + make_interval(secs => %(seconds)s)
+        WHERE id = %(id)s AND lease_token = %(token)s""",
+        {"id": upload_id, "token": token, "seconds": seconds},
+    )
+
+
+async def cleaned(database: Database, upload_id: UUID) -> None:
+    """Record that the store holds nothing of this upload any more."""
+    await database.execute(
+        "UPDATE uploads SET cleanup_pending = false WHERE id = %(id)s AND cleanup_pending", {"id": upload_id}
+    )
+
+
+async def to_sweep(database: Database, *, clean_after_seconds: float, limit: int) -> dict[str, Sequence[UUID]]:
+    """Find what was abandoned, oldest first: `expired`, `dropped` (a lease ran out) and `unclean` uploads."""
+    rows = await database.fetch_all(
+        """
+(SELECT 'expired' AS what, id FROM uploads WHERE state = 'uploading' AND expires_at <= now()
+    ORDER BY expires_at LIMIT %(limit)s)
+UNION ALL
+(SELECT 'dropped', id FROM uploads WHERE state IN ('completing', 'validating') AND lease_until < now()
+    ORDER BY lease_until LIMIT %(limit)s)
+UNION ALL
+(SELECT 'unclean', id FROM uploads
+    WHERE cleanup_pending AND updated_at < now() - make_interval(secs => %(clean_after_seconds)s)
+    ORDER BY updated_at LIMIT %(limit)s)""",
+        {"limit": limit, "clean_after_seconds": clean_after_seconds},
+    )
+    found: dict[str, list[UUID]] = {"expired": [], "dropped": [], "unclean": []}
+    for row in rows:
+        found[row["what"]].append(row["id"])
+    return dict(found)
+
+
+async def postpone_cleaning(database: Database, upload_id: UUID) -> None:
+    """Put an upload that could not be cleaned at the end of the line, so that it does not block the others."""
+    await database.execute("UPDATE uploads SET updated_at = now() WHERE id = %(id)s", {"id": upload_id})
+
+
+async def claim_idempotency_key(
+    connection: Connection, *, tenant_id: str, key: str, request_hash: bytes, upload_id: UUID, since: datetime
+) -> tuple[UUID, bytes] | None:
+    """Claim a key for a new upload, or return the upload and request hash that hold it since *since*."""
+    cursor = await connection.execute(
+        """
+INSERT INTO idempotency_keys AS held (tenant_id, key, request_hash, upload_id)
+VALUES (%(tenant_id)s, %(key)s, %(request_hash)s, %(upload_id)s)
+ON CONFLICT (tenant_id, key) DO UPDATE
+    SET request_hash = excluded.request_hash, upload_id = excluded.upload_id, created_at = now()
+    WHERE held.created_at < %(since)s
+RETURNING upload_id""",
+        {
+            "tenant_id": tenant_id,
+            "key": key,
+            "request_hash": request_hash,
+            "upload_id": upload_id,
+            "since": since,
+        },
+    )
+    if await cursor.fetchone():
+        return None
+    cursor = await connection.execute(
+        "SELECT upload_id, request_hash FROM idempotency_keys WHERE tenant_id = %(tenant_id)s AND key = %(key)s",
+        {"tenant_id": tenant_id, "key": key},
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "a key that conflicts is there until it is swept"
+    return row["upload_id"], bytes(row["request_hash"])
+
+
+async def forget_idempotency_keys(database: Database, *, before: datetime, limit: int) -> int:
+    """Drop keys older than *before*; return how many."""
+    return await database.execute(
+        """DELETE FROM idempotency_keys WHERE ctid IN (
+            SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s LIMIT %(limit)s)""",
+        {"before": before, "limit": limit},
+    )

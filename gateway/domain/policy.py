@@ -1,0 +1,76 @@
+"""Say what may be uploaded, how large, and for how long."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.domain.errors import ExtensionNotAllowed, Invalid, TooLarge
+from gateway.domain.parts import PartBounds
+
+MAX_FILENAME_BYTES = 1024
+"""Bytes of UTF-8 in a file name: four times what file systems allow, so that no real name is refused."""
+
+_EXTENSION = re.compile(r"[a-z0-9]{1,16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Carry the limits that every use case obeys: sizes in bytes, times in seconds."""
+
+    max_file_size: int
+    allowed_extensions: frozenset[str]
+    type_mismatch: str
+    part_bounds: PartBounds
+    part_url_seconds: int
+    download_url_seconds: int
+    upload_seconds: int
+    complete_budget_seconds: float
+    lease_seconds: float
+    idempotency_seconds: int
+
+
+def check_filename(filename: str) -> str:
+    """Return *filename* if it can be kept as it is; raise Invalid for an empty, endless or unencodable one.
+
+    A name may hold anything else, `../` and U+202E included: it never becomes a key or a path, and leaves the gateway
+    only as RFC 6266 and JSON encode it.
+    """
+    try:
+        length = len(filename.encode())
+    except UnicodeEncodeError as exc:
+        raise Invalid("filename is not valid Unicode.") from exc
+    if not filename.strip():
+        raise Invalid("filename is empty.")
+    if length > MAX_FILENAME_BYTES:
+        raise Invalid(f"filename is longer than {MAX_FILENAME_BYTES} bytes.")
+    if "\x00" in filename:
+        raise Invalid("filename holds a NUL character.")
+    return filename
+
+
+def extension_of(filename: str) -> str:
+    """Return the lower-case last extension without its dot, or '' when there is none that is plain ASCII."""
+    stem, dot, extension = filename.rpartition(".")
+    extension = extension.lower()
+    return extension if dot and stem and _EXTENSION.fullmatch(extension) else ""
+
+
+def check_extension(filename: str, policy: Policy) -> str:
+    """Return the extension if the policy takes it; raise ExtensionNotAllowed otherwise."""
+    extension = extension_of(filename)
+    if extension in policy.allowed_extensions:
+        return extension
+    shown = f".{extension}" if extension else "without an extension"
+    raise ExtensionNotAllowed(
+        f"Files {shown} are not accepted here.", extension=extension, allowed=sorted(policy.allowed_extensions)
+    )
+
+
+def check_size(size_bytes: int, policy: Policy) -> int:
+    """Return *size_bytes* if it is within the limit; raise Invalid below one byte and TooLarge past the limit."""
+    if size_bytes < 1:
+        raise Invalid("The file is empty: size_bytes must be at least 1.")
+    if size_bytes > policy.max_file_size:
+        raise TooLarge(f"The file is larger than {policy.max_file_size} bytes.", max_size_bytes=policy.max_file_size)
+    return size_bytes

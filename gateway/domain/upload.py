@@ -1,0 +1,97 @@
+"""Say what an upload is, which states it has and which way leads from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from gateway.domain.parts import PartPlan
+
+
+class State(StrEnum):
+    """Name where an upload stands."""
+
+    UPLOADING = "uploading"
+    COMPLETING = "completing"
+    VALIDATING = "validating"
+    READY = "ready"
+    REJECTED = "rejected"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.UPLOADING: frozenset({State.COMPLETING, State.ABORTED, State.EXPIRED}),
+    State.COMPLETING: frozenset({State.UPLOADING, State.VALIDATING, State.REJECTED}),
+    State.VALIDATING: frozenset({State.READY, State.REJECTED}),
+    State.READY: frozenset(),
+    State.REJECTED: frozenset(),
+    State.ABORTED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+"""The only moves there are. A final state is never left."""
+
+FINAL_STATES = frozenset(state for state, after in TRANSITIONS.items() if not after)
+LEASED_STATES = frozenset({State.COMPLETING, State.VALIDATING})
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Say why an upload was refused: a stable code and a sentence for a person."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One upload as the database holds it. Times are aware UTC, sizes are bytes."""
+
+    id: UUID
+    tenant_id: str
+    state: State
+    filename: str
+    extension: str
+    declared_size_bytes: int | None
+    declared_content_type: str | None
+    part_size_bytes: int | None
+    part_checksums: str | None
+    checksums: tuple[str, ...] | None
+    metadata: Mapping[str, Any]
+    bucket: str
+    object_key: str
+    multipart_upload_id: str | None
+    observed_size_bytes: int | None
+    observed_etag: str | None
+    content_type: str | None
+    detection: Mapping[str, Any] | None
+    rejection_code: str | None
+    rejection_detail: str | None
+    lease_token: UUID | None
+    lease_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+
+    @property
+    def plan(self) -> PartPlan | None:
+        """Return the part plan, or None for an upload whose size was not declared."""
+        if self.declared_size_bytes is None or self.part_size_bytes is None:
+            return None
+        return PartPlan(self.declared_size_bytes, self.part_size_bytes)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Return why it was refused, or None."""
+        if self.rejection_code is None:
+            return None
+        return Rejection(self.rejection_code, self.rejection_detail or "")
+
+    @property
+    def is_final(self) -> bool:
+        """Say whether the state will never change again."""
+        return self.state in FINAL_STATES
