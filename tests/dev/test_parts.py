@@ -154,7 +154,9 @@ def _wait_for_program(process: psutil.Process, name: str) -> None:
 
 def test_child_that_ignores_term_is_killed(tmp_path: Path) -> None:
     """A child deaf to TERM is gone after stop all the same, and stop may be called twice."""
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
     child = Child("deaf", [sys.executable, "-c", code], tmp_path / "log")
     child.stop_signals = ((child.stop_signals[0][0], 0.2), child.stop_signals[1])
     child.start()
