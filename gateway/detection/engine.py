@@ -1,0 +1,112 @@
+"""Answer one question about a file: is it what it must be, proven from a few kilobytes?
+
+Order: scriptable beginnings, the structural look, a second format hidden inside, puremagic's opinion, the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from gateway.detection import hidden, magic, registry
+from gateway.detection.source import HEAD, TAIL, BytesReader, FileReader, RangeReader, Source
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Verdict
+
+AUDIO_VIDEO: frozenset[Kind] = frozenset(("audio", "video"))
+
+
+async def inspect(reader: RangeReader, *, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> Verdict:
+    """Judge a file behind any reader with at most 24 reads and 256 KiB; only the reader's own errors are raised."""
+    steps = examine(reader.size_bytes, allowed_kinds)
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(await reader.read(*request))
+    except StopIteration as stop:
+        verdict: Verdict = stop.value
+        return verdict
+
+
+def inspect_bytes(data: bytes, *, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> Verdict:
+    """Judge bytes in memory."""
+    steps = examine(len(data), allowed_kinds)
+    try:
+        start, length = next(steps)
+        while True:
+            start, length = steps.send(data[start : start + length])
+    except StopIteration as stop:
+        verdict: Verdict = stop.value
+        return verdict
+
+
+def inspect_file(path: Path | str, *, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> Verdict:
+    """Judge a local file, blocking. Raises OSError when it cannot be read."""
+    reader = FileReader(path)
+    try:
+        steps = examine(reader.size_bytes, allowed_kinds)
+        try:
+            request = next(steps)
+            while True:
+                request = steps.send(reader.read_now(*request))
+        except StopIteration as stop:
+            verdict: Verdict = stop.value
+            return verdict
+    finally:
+        reader.close()
+
+
+def examine(size_bytes: int, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> Look[Verdict]:
+    """Judge a file of this size without doing any I/O: yield (start, length), be sent the bytes."""
+    source = Source(size_bytes)
+    try:
+        structure, alone = yield from _prove(source, frozenset(allowed_kinds))
+    except Refused as refusal:
+        return Verdict(
+            accepted=False,
+            container=refusal.container,
+            check=refusal.check,
+            reason=refusal.reason,
+            reads=source.reads,
+            bytes_read=source.bytes_read,
+        )
+    return _verdict(structure, source, alone, frozenset(allowed_kinds))
+
+
+def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
+    if source.size <= 0:
+        raise Refused("empty", "The file is empty.")
+    head = yield from source.at(0, HEAD, ahead=HEAD)
+    structure, alone = yield from registry.find(source, head, allowed)
+    if structure.kind in AUDIO_VIDEO:
+        tail = yield from source.at(max(0, source.size - TAIL), TAIL)
+        yield from hidden.refuse(source, structure, head, tail)
+        magic.agree(structure.family, structure.container, head, tail)
+    return structure, alone
+
+
+def _verdict(structure: Structure, source: Source, alone: bool, allowed: frozenset[Kind]) -> Verdict:
+    refused = structure.kind not in allowed
+    reason = f"The file is {_WORDS[structure.kind]} ({structure.media_type}), which is not accepted here."
+    return Verdict(
+        accepted=not refused,
+        container=structure.container,
+        family=structure.family,
+        media_type=structure.media_type,
+        kind=structure.kind,
+        tracks=structure.tracks,
+        duration_seconds=structure.duration_seconds,
+        check="kind" if refused else None,
+        reason=reason if refused else None,
+        by_magic_alone=alone,
+        reads=source.reads,
+        bytes_read=source.bytes_read,
+    )
+
+
+_WORDS: dict[Kind, str] = {
+    "audio": "audio",
+    "video": "video",
+    "image": "an image",
+    "document": "a document",
+    "archive": "an archive",
+}

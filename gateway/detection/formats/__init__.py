@@ -1,0 +1,1 @@
+"""Prove formats by their structure, one group of formats a file."""

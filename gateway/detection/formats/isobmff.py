@@ -1,0 +1,161 @@
+"""Prove MP4, QuickTime, 3GPP and HEIF files: ISO/IEC 14496-12 and Apple's QuickTime File Format.
+
+The top level is walked box by box (a hop over `mdat` costs one read) to a `moov` with a `vide` or `soun` handler.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.detection.beginnings import strong_beginning
+from gateway.detection.formats.isobmff_tracks import read_movie
+from gateway.detection.source import Source
+from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+
+# QuickTime files before 2001 have no ftyp and may begin with any of these.
+FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"pdin", b"uuid"))
+_PADDING = frozenset((b"free", b"skip", b"wide", b"uuid", b"mdat", b"junk"))
+_FOUR_CC = re.compile(rb"[\x20-\x7e\xa9]{4}")
+# A progressive file has under ten boxes at the top, a fragmented one any number behind its moov.
+MAX_BOXES = 40
+_IMAGE_BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"jxl "))
+_OTHER_BRANDS = {b"jp2 ": "a JPEG 2000 image", b"jpx ": "a JPEG 2000 image", b"jpm ": "a JPEG 2000 document",
+                 b"crx ": "a Canon RAW photo"}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _File:
+    """What the top level showed so far."""
+
+    major: bytes = b""
+    brands: frozenset[bytes] = frozenset()
+    movie: tuple[int, int] | None = None
+    has_data: bool = False
+    has_meta: bool = False
+    cut_short: bytes | None = None
+    end: int | None = None
+
+
+def looks_like(head: bytes) -> bool:
+    """Say whether the first box has a type that such files begin with."""
+    return head[4:8] in FIRST_BOXES
+
+
+def look(source: Source) -> Look[Structure]:
+    """Walk the top level, then the movie header."""
+    found = yield from _walk(source)
+    if found.major in _OTHER_BRANDS:
+        raise Refused("tracks", f"The file is {_OTHER_BRANDS[found.major]}: it holds neither audio nor video.", "mp4")
+    if found.movie is None:
+        return (yield from _without_movie(source, found))
+    movie = yield from read_movie(source, *found.movie)
+    if not movie.fragmented and not found.has_data and not movie.empty:
+        raise truncated("its header, before any audio or video data", "mp4")
+    return _structure(found, movie.tracks, movie.duration_seconds)
+
+
+def _walk(source: Source) -> Look[_File]:
+    found = _File()
+    position = 0
+    for number in range(MAX_BOXES):
+        if position >= source.size:
+            found.end = position
+            break
+        header = yield from source.at(position, 32)
+        if number and not header.strip(b"\x00"):
+            found.end = position  # zeros up to the next sector: some recorders pad so
+            break
+        kind, start, end = _box(header, position, source.size, number)
+        if kind is None:
+            found.end = position
+            break
+        yield from _note(source, found, kind, start, end)
+        if end > source.size:
+            found.cut_short = kind
+            break
+        if found.movie and (found.has_data or kind == b"moof"):
+            # Enough to prove it; the rest is walked only where that is one jump.
+            found.end = end if end == source.size else found.end
+        position = end
+    return found
+
+
+def _box(header: bytes, position: int, size: int, number: int) -> tuple[bytes | None, int, int]:
+    """Return type, start of the payload and end of one box; type None for what is no box behind the first."""
+    if len(header) < 8:
+        if number:
+            return None, position, size
+        raise truncated("its first box")
+    length = int.from_bytes(header[:4])
+    kind = header[4:8]
+    start = position + 8
+    if length == 1:
+        length = int.from_bytes(header[8:16])
+        start += 8
+    elif length == 0:
+        length = size - position
+    if not _FOUR_CC.fullmatch(kind) or length < start - position:
+        if number:
+            return None, position, size
+        raise broken("The first box has an impossible size", "mp4")
+    return kind, start, position + length
+
+
+def _note(source: Source, found: _File, kind: bytes, start: int, end: int) -> Look[None]:
+    """Take from one box at the top what matters."""
+    if kind == b"ftyp":
+        yield from _brands(source, found, start, end)
+    elif kind == b"moov" and found.movie is None:
+        found.movie = (start, end)
+    elif kind == b"meta":
+        found.has_meta = True
+    elif kind in (b"mdat", b"moof"):
+        found.has_data = end > start or found.has_data
+    if kind in _PADDING:
+        payload = yield from source.at(start, 64)
+        if start < end and (what := strong_beginning(payload)):
+            raise Refused("hidden", f"The file carries {what} in its {kind.decode()} box.", "mp4")
+
+
+def _brands(source: Source, found: _File, start: int, end: int) -> Look[None]:
+    # 64 brands are far beyond what any writer lists.
+    if not 8 <= end - start <= 8 + 4 * 64:
+        raise broken("The file type box has an impossible size", "mp4")
+    if end > source.size:
+        raise truncated("its file type box", "mp4")
+    payload = yield from source.at(start, end - start)
+    found.major = payload[:4]
+    brands = {payload[index : index + 4] for index in range(8, len(payload) - 3, 4)}
+    found.brands = frozenset(brands | {found.major})
+
+
+def _without_movie(source: Source, found: _File) -> Look[Structure]:
+    """Answer for a file with no moov: an image, or a movie that was cut short."""
+    if found.has_meta and found.brands & _IMAGE_BRANDS:
+        media_type = "image/avif" if found.major in (b"avif", b"avis") else "image/heic"
+        return Structure("heif", "heif", media_type, "image", end_bytes=found.end)
+    if found.brands & _IMAGE_BRANDS:
+        raise Refused("tracks", "The file is an image container (HEIF or AVIF), not audio or video.", "heif")
+    if found.cut_short:
+        raise truncated(f"its {found.cut_short.decode('latin-1')} box and has no movie header (moov)", "mp4")
+    yield from ()
+    raise Refused(
+        "truncated", "The file has no movie header (moov): it was cut short, or its recording never finished.", "mp4"
+    )
+
+
+def _structure(found: _File, tracks: tuple[Track, ...], duration: float | None) -> Structure:
+    kinds = {track.kind for track in tracks}
+    if not kinds & {"audio", "video"}:
+        raise Refused("tracks", "The file holds no audio and no video track.", "mp4")
+    # A cover picture or a chapter image is a video track to the format, but nothing moves in it.
+    kind = "video" if "video" in kinds else "audio"
+    container, base = "mp4", "mp4"
+    if found.major == b"qt  " or not found.major:
+        return Structure("mov", "isobmff", "video/quicktime", kind, tracks, duration, found.end)
+    if found.major[:3] in (b"3gp", b"3gr", b"3gs", b"3ge", b"3gg"):
+        container, base = "3gp", "3gpp"
+    elif found.major[:3] == b"3g2" or found.major == b"kddi":
+        container, base = "3g2", "3gpp2"
+    return Structure(container, "isobmff", f"{kind}/{base}", kind, tracks, duration, found.end)

@@ -1,0 +1,145 @@
+"""Prove WAV, RF64, BW64, AVI and Sony Wave64: Microsoft RIFF, EBU Tech 3306, ITU-R BS.2088."""
+
+from __future__ import annotations
+
+from gateway.detection.beginnings import strong_beginning
+from gateway.detection.source import Source
+from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+
+MAX_CHUNKS = 32
+# Microsoft's mmreg.h; the numbers seen in the wild. Others are named by number.
+WAVE_CODECS = {
+    0x0001: "pcm", 0x0002: "adpcm_ms", 0x0003: "pcm_float", 0x0006: "pcm_alaw", 0x0007: "pcm_mulaw",
+    0x0011: "adpcm_ima", 0x0031: "gsm", 0x0050: "mp2", 0x0055: "mp3", 0x00FF: "aac", 0x0160: "wmav1",
+    0x0161: "wmav2", 0x0162: "wmapro", 0x0163: "wmalossless", 0x2000: "ac3", 0x2001: "dts", 0xFFFE: "extensible",
+}  # fmt: skip
+_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_WAVE = bytes.fromhex("77617665f3acd3118cd100c04f8edb8a")
+_W64_SUFFIX = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+def looks_like(head: bytes) -> bool:
+    """Say whether the file begins like RIFF audio or video."""
+    return (head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] in (b"WAVE", b"AVI ")) or head[:16] == _W64_RIFF
+
+
+def look(source: Source) -> Look[Structure]:
+    """Walk the chunks to fmt and data, or to hdrl and movi."""
+    head = yield from source.at(0, 40)
+    if head[:16] == _W64_RIFF:
+        return (yield from _wave64(source, head))
+    if head[8:12] == b"AVI ":
+        from gateway.detection.formats import avi
+
+        return (yield from avi.look(source))
+    return (yield from _wave(source, head))
+
+
+def describe(fmt: bytes) -> tuple[Track, int, int]:
+    """Check a WAVEFORMATEX and return the track, bytes a second and the block size."""
+    if len(fmt) < 14:
+        raise broken("The format chunk is too short", "wav")
+    tag, channels = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[2:4], "little")
+    rate, byte_rate = int.from_bytes(fmt[4:8], "little"), int.from_bytes(fmt[8:12], "little")
+    block = int.from_bytes(fmt[12:14], "little")
+    # 1,024 channels and 3.072 MHz are above every recorder and below nearly all text.
+    if not tag or not 1 <= channels <= 1024 or not 1 <= rate <= 3_072_000:
+        raise broken("The format chunk names an impossible number of channels or samples", "wav")
+    if tag == 0xFFFE and len(fmt) >= 26:
+        tag = int.from_bytes(fmt[24:26], "little")
+    return Track("audio", WAVE_CODECS.get(tag, f"0x{tag:04x}")), byte_rate, block
+
+
+def _wave(source: Source, head: bytes) -> Look[Structure]:
+    container = "wav"
+    riff_size = int.from_bytes(head[4:8], "little")
+    long_sizes: dict[bytes, int] = {}
+    track: Track | None = None
+    byte_rate = 0
+    position = 12
+    for _ in range(MAX_CHUNKS):
+        header = yield from source.at(position, 8)
+        if len(header) < 8:
+            break
+        name, size = header[:4], int.from_bytes(header[4:8], "little")
+        body = position + 8
+        if name == b"ds64" and position == 12:
+            sizes = yield from source.at(body, 24)
+            long_sizes = {b"data": int.from_bytes(sizes[8:16], "little"), b"RIFF": int.from_bytes(sizes[:8], "little")}
+        elif name == b"fmt ":
+            if size > 4096:
+                raise broken("The format chunk has an impossible size", container)
+            track, byte_rate, _ = describe((yield from source.at(body, size)))
+        elif name == b"data":
+            return (yield from _data(source, body, size, track, byte_rate, long_sizes, riff_size))
+        elif not name.isascii() or not name.strip(b"\x00 "):
+            # A writer that forgot, or doubled, the pad byte of an odd chunk: find the next name within a few bytes.
+            position = yield from _resync(source, position)
+            continue
+        else:
+            yield from _refuse_hidden(source, name, body)
+        position = body + size + (size & 1)
+    if track is None:
+        raise broken("The file has no format chunk (fmt)", container)
+    raise truncated("its header, before the sound data", container)
+
+
+def _resync(source: Source, position: int) -> Look[int]:
+    near = yield from source.at(position, 12)
+    for shift in range(1, 5):
+        if near[shift : shift + 4] in (b"data", b"LIST", b"fact", b"id3 ", b"ID3 ", b"fmt ", b"bext", b"JUNK"):
+            return position + shift
+    raise broken("A chunk has an impossible name", "wav")
+
+
+def _refuse_hidden(source: Source, name: bytes, body: int) -> Look[None]:
+    payload = yield from source.at(body, 64)
+    if what := strong_beginning(payload) or strong_beginning(payload[4:]):
+        raise Refused("hidden", f"The file carries {what} in its {name.decode('latin-1').strip()} chunk.", "wav")
+
+
+def _data(  # noqa: PLR0913 - the state of one walk
+    source: Source, body: int, size: int, track: Track | None, byte_rate: int, long_sizes: dict[bytes, int], riff: int
+) -> Look[Structure]:
+    if track is None:
+        raise broken("The sound data comes before its format (fmt)", "wav")
+    if size == 0xFFFFFFFF:
+        size = long_sizes.get(b"data", source.size - body)
+    there = max(0, source.size - body)
+    # A recorder that died leaves a long promise and real sound; a header with a few bytes behind it is neither.
+    if size > there and there < 1024:
+        raise truncated("its sound data", "wav")
+    yield from _refuse_hidden(source, b"data", body)
+    end = body + min(size, there)
+    duration = round(min(size, there) / byte_rate, 3) if byte_rate else None
+    outer = long_sizes.get(b"RIFF", riff) + 8
+    end = max(end, min(outer, source.size))
+    return Structure("wav", "wav", "audio/vnd.wave", "audio", (track,), duration, end)
+
+
+def _wave64(source: Source, head: bytes) -> Look[Structure]:
+    """Sony Wave64: GUIDs and 64-bit sizes that include the 24-byte header, aligned to 8."""
+    if head[24:40] != _W64_WAVE:
+        raise broken("The Wave64 file does not say that it is sound", "w64")
+    track: Track | None = None
+    byte_rate = 0
+    position = 40
+    for _ in range(MAX_CHUNKS):
+        header = yield from source.at(position, 24)
+        if len(header) < 24:
+            break
+        size = int.from_bytes(header[16:24], "little")
+        if size < 24:
+            raise broken("A chunk has an impossible size", "w64")
+        if header[4:16] == _W64_SUFFIX and header[:4] == b"fmt ":
+            track, byte_rate, _ = describe((yield from source.at(position + 24, min(size - 24, 4096))))
+        elif header[4:16] == _W64_SUFFIX and header[:4] == b"data":
+            there = source.size - position
+            if track is None:
+                raise broken("The sound data comes before its format (fmt)", "w64")
+            if size > there and there < 1024:
+                raise truncated("its sound data", "w64")
+            duration = round(min(size, there) / byte_rate, 3) if byte_rate else None
+            return Structure("w64", "wav", "audio/x-w64", "audio", (track,), duration)
+        position += (size + 7) & ~7
+    raise truncated("its header, before the sound data", "w64")

@@ -1,0 +1,23 @@
+"""Choose the structural look that a file's first bytes call for."""
+
+from __future__ import annotations
+
+from gateway.detection.beginnings import refuse_beginning
+from gateway.detection.formats import isobmff, riff
+from gateway.detection.source import Source
+from gateway.detection.verdict import Kind, Look, Refused, Structure
+
+# Formats that say at byte 0 what they are; the others follow by their frames.
+_BY_HEADER = (isobmff, riff)
+
+
+def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
+    """Return what the file is and whether magic bytes alone said so.
+
+    Raises Refused when it is nothing that may pass.
+    """
+    refuse_beginning(head)
+    for module in _BY_HEADER:
+        if module.looks_like(head):
+            return (yield from module.look(source)), False
+    raise Refused("unknown", "The file does not begin like any audio or video format that is known here.")

@@ -1,0 +1,95 @@
+"""Say what a look at a file found, or which check refused it and why."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
+
+Kind = Literal["audio", "video", "image", "document", "archive"]
+Check = Literal[
+    "empty",  # there are no bytes
+    "beginning",  # the first bytes are those of a page, a script, a program or an archive
+    "unknown",  # no known format begins like this
+    "structure",  # it begins like a known format and then breaks that format's rules
+    "truncated",  # the file ends inside a structure that it announced
+    "tracks",  # the structure holds neither audio nor video
+    "budget",  # the proof would take more reads than one file may cost
+    "magic",  # puremagic sees another family
+    "hidden",  # the media carries a second format that another program would open
+    "kind",  # the format is known and right, but this policy does not take its kind
+]
+
+Request = tuple[int, int]
+T = TypeVar("T")
+# A look asks for (start, length) and is sent the bytes there: the same code serves a store, a file and bytes.
+Look = Generator[Request, bytes, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One stream inside a container; `codec` is the format's own name for it, None where no header says."""
+
+    kind: Literal["audio", "video", "other"]
+    codec: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a structural look proved.
+
+    `end_bytes` is the offset at which the format says that it ends, None where it does not say.
+    """
+
+    container: str
+    family: str
+    media_type: str
+    kind: Kind
+    tracks: tuple[Track, ...] = ()
+    duration_seconds: float | None = None
+    end_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer about one file; `check` and `reason` are set when, and only when, it is refused."""
+
+    accepted: bool
+    container: str | None = None
+    family: str | None = None
+    media_type: str | None = None
+    kind: Kind | None = None
+    tracks: tuple[Track, ...] = field(default=())
+    duration_seconds: float | None = None
+    check: Check | None = None
+    reason: str | None = None
+    by_magic_alone: bool = False
+    reads: int = 0
+    bytes_read: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that any JSON encoder takes."""
+        return asdict(self) | {"tracks": [asdict(track) for track in self.tracks]}
+
+
+class Refused(Exception):
+    """A check refused the file.
+
+    Carries the container when it was recognised before it broke.
+    """
+
+    def __init__(self, check: Check, reason: str, container: str | None = None) -> None:
+        self.check: Check = check
+        self.reason = reason
+        self.container = container
+        super().__init__(reason)
+
+
+def truncated(what: str, container: str | None = None) -> Refused:
+    """Build the refusal of a file that ends inside a structure it announced."""
+    return Refused("truncated", f"The file ends inside {what}: it was cut short. Upload the complete file.", container)
+
+
+def broken(what: str, container: str | None = None) -> Refused:
+    """Build the refusal of a file that breaks the rules of the format it begins like."""
+    return Refused("structure", f"{what}: the file is damaged, or is not what it begins like.", container)
