@@ -75,7 +75,6 @@ class _PartBatch:
         # Upper case sorts first: every X-Amz- pair precedes partNumber, and partNumber precedes uploadId.
         self._canonical = sha256(f"PUT\n{path}\n{canonical_query(signing)}&partNumber=".encode())
         self._upload = f"&{upload}\ncontent-length:"
-        self._tail = f"\n\n{names}\n{UNSIGNED_PAYLOAD}"
         self._url_start = f"{address.origin}{path}?{upload}&partNumber="
         self._url_middle = f"&{encode_query(signing)}&X-Amz-Signature="
         self._tail = f"\nhost:{address.host}{{}}\n\n{names}\n{UNSIGNED_PAYLOAD}"
@@ -100,8 +99,7 @@ class Presigner:
         bucket: str,
         region: str,
         credentials: Credentials,
-        addressing_style: Literal["path", "virtual"] = "path",
-        *,
+        addressing_style: Literal["path", "virtual"],
         now: Callable[[], datetime],
     ) -> None:
         self._address = BucketAddress.of(endpoint, bucket, addressing_style)
@@ -116,7 +114,7 @@ class Presigner:
         """Sign one UploadPart for each part, in their order.
 
         The exact size is signed, so the store refuses any other; a checksum is signed as a header, because stores
-        ignore one in the query. Raises ValueError for a part number outside 1–10,000 or a malformed checksum.
+        ignore one in the query. Raises ValueError for a part number outside 1 to 10,000 or a malformed checksum.
         """
         moment = self._moment(expires_in_seconds)
         expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)

@@ -1,25 +1,49 @@
-"""Call an S3-compatible store (signatures first; the body follows)."""
+"""Call an S3-compatible store: the operations of the request path, each named after S3's.
+
+The gateway's key needs `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject`, `s3:AbortMultipartUpload` and
+`s3:ListMultipartUploadParts` on the prefix, and `s3:ListBucket` on the bucket (for a 404 instead of a 403, and for
+readiness). Checked against SeaweedFS and MinIO; their quirks are named where they are met.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import aiohttp
 
+from gateway.storage.clock import StoreClock, utc_now
+from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError, StoreUnavailable
 from gateway.storage.models import CompletedPart, ObjectHead, StoreConfig, StoredPart
+from gateway.storage.transport import Answer, Body, Call, Transport
+from gateway.storage.wire import Element, complete_body
 
-Body = bytes | bytearray | memoryview | AsyncIterable[bytes]
 __all__ = ["CompletedPart", "ObjectHead", "S3Store", "StoreConfig", "StoredPart", "open_store"]
+
+_PAGE = 1000  # S3's largest page of parts
+_MAX_PAGES = 40  # 10,000 parts are 10 pages; SeaweedFS lists both copies of a part that was sent again
+_MAX_PARTS = 10_000
+_NO_CONTENT = frozenset({200, 204})
+_PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
 class S3Store:
-    """Call one bucket of an S3-compatible store."""
+    """Call one bucket of an S3-compatible store.
 
-    def __init__(self, config: StoreConfig, session: aiohttp.ClientSession, now: Callable[[], datetime]) -> None:
+    Every method raises StoreError (or what is under it) when the store refuses and StoreUnavailable when it gives no
+    usable answer within the configured tries; then nothing is known about the outcome.
+    """
+
+    def __init__(
+        self, config: StoreConfig, session: aiohttp.ClientSession, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._config = config
+        self.clock = now if isinstance(now, StoreClock) else StoreClock(now)
+        self._transport = Transport(config, session, self.clock)
 
     async def create_multipart_upload(
         self,
@@ -30,8 +54,20 @@ class S3Store:
         checksum_algorithm: Literal["SHA256"] | None = None,
         content_disposition: str | None = None,
     ) -> str:
-        """Create a multipart upload and return its id."""
-        raise NotImplementedError
+        """Create a multipart upload and return the store's id for it.
+
+        Part checksums are checked by every tested store, but AWS wants `checksum_algorithm` here for them. When a
+        first answer is lost, the second try leaves an upload without parts behind, which costs nothing.
+        """
+        headers = _object_headers(content_type, metadata)
+        if content_disposition is not None:
+            headers["content-disposition"] = _header_value(content_disposition)
+        if checksum_algorithm is not None:
+            headers["x-amz-checksum-algorithm"] = checksum_algorithm
+        answer = await self._transport.call(
+            Call("CreateMultipartUpload", "POST", key, [("uploads", "")], headers, xml=True)
+        )
+        return _required(answer, "CreateMultipartUpload", "UploadId")
 
     async def upload_part(
         self,
@@ -43,38 +79,124 @@ class S3Store:
         size_bytes: int,
         checksum_sha256: str | None = None,
     ) -> str:
-        """Store one part and return its etag."""
-        raise NotImplementedError
+        """Store one part and return its etag.
+
+        A stream is sent once and never whole in memory; bytes are sent again when the store fails. Raises ValueError
+        when a stream is longer or shorter than *size_bytes*, and whatever the stream itself raises.
+        """
+        headers = {} if checksum_sha256 is None else {"x-amz-checksum-sha256": checksum_sha256}
+        pairs = [("partNumber", str(part_number)), ("uploadId", multipart_upload_id)]
+        call = Call("UploadPart", "PUT", key, pairs, headers, body, size_bytes)
+        return _etag(await self._transport.call(call), "UploadPart")
 
     async def list_parts(self, key: str, multipart_upload_id: str) -> list[StoredPart]:
-        """Return the newest of each part number, ascending."""
-        raise NotImplementedError
+        """Return every part the store holds, the newest of each part number, ascending.
+
+        SeaweedFS lists both copies of a part that was sent again; when both are of one second the later in its list
+        is returned. Raises NoSuchUpload.
+        """
+        newest: dict[int, StoredPart] = {}
+        marker = 0
+        for _ in range(_MAX_PAGES):
+            parts, truncated = await self._part_page(key, multipart_upload_id, marker)
+            for part in parts:
+                seen = newest.get(part.part_number)
+                if seen is None or part.last_modified >= seen.last_modified:
+                    newest[part.part_number] = part
+            # MinIO's NextPartNumberMarker of a last page is 0: only IsTruncated says whether there is more.
+            if not truncated:
+                return [newest[number] for number in sorted(newest)]
+            last = max((part.part_number for part in parts), default=0)
+            if last <= marker or len(newest) > _MAX_PARTS:
+                break
+            # The other copy of a page's last part may be on the next page, so that part is asked for again.
+            marker = last - 1 if last - 1 > marker else last
+        raise StoreError(operation="ListParts", message="the pages do not come to an end")
+
+    async def _part_page(self, key: str, multipart_upload_id: str, marker: int) -> tuple[list[StoredPart], bool]:
+        pairs = [("max-parts", str(_PAGE)), ("uploadId", multipart_upload_id)]
+        if marker:
+            pairs.insert(1, ("part-number-marker", str(marker)))
+        answer = await self._transport.call(Call("ListParts", "GET", key, pairs, xml=True))
+        try:
+            return [_stored_part(item) for item in answer.xml.all("Part")], answer.xml.get("IsTruncated") == "true"
+        except ValueError as exc:
+            raise StoreError(operation="ListParts", message="a part that cannot be read") from exc
 
     async def complete_multipart_upload(
         self, key: str, multipart_upload_id: str, parts: Sequence[CompletedPart], *, if_none_match: bool = False
     ) -> str:
-        """Assemble the parts and return the object's etag."""
-        raise NotImplementedError
+        """Assemble the parts and return the object's etag.
+
+        Raises NoSuchUpload also when an earlier try did the work and its answer was lost: look for the object then.
+        With *if_none_match* an existing object stays and PreconditionFailed is raised.
+        """
+        body = complete_body(parts)
+        headers = {"content-type": "application/xml"}
+        if if_none_match:
+            headers["if-none-match"] = "*"
+        call = Call(
+            "CompleteMultipartUpload",
+            "POST",
+            key,
+            [("uploadId", multipart_upload_id)],
+            headers,
+            body,
+            len(body),
+            timeout_seconds=self._config.complete_timeout_seconds,
+            xml=True,
+        )
+        return _required(await self._transport.call(call), call.operation, "ETag").strip('"')
 
     async def abort_multipart_upload(self, key: str, multipart_upload_id: str) -> None:
-        """Abort a multipart upload. Raises NoSuchUpload."""
-        raise NotImplementedError
+        """Drop a multipart upload and its parts. Raises NoSuchUpload."""
+        pairs = [("uploadId", multipart_upload_id)]
+        await self._transport.call(Call("AbortMultipartUpload", "DELETE", key, pairs, ok=_NO_CONTENT))
 
     async def head_object(self, key: str, *, if_match: str | None = None) -> ObjectHead:
-        """Describe an object."""
-        raise NotImplementedError
+        """Describe an object. Raises NoSuchKey, or PreconditionFailed when its etag is not *if_match*."""
+        answer = await self._transport.call(Call("HeadObject", "HEAD", key, headers=_if_match(if_match)))
+        return _object_head(answer)
 
     async def get_object_range(self, key: str, start: int, length: int, *, if_match: str | None) -> bytes:
-        """Read exactly these bytes."""
-        raise NotImplementedError
+        """Read exactly *length* bytes from *start* on.
 
-    def stream_object(self, key: str, *, if_match: str | None, chunk_size: int = 1 << 20) -> AsyncIterator[bytes]:
-        """Read a whole object piece by piece."""
-        raise NotImplementedError
+        Raises PreconditionFailed when the object is another, InvalidRange when it ends before *start* (an empty one
+        always does), StoreError when the answer has more or fewer bytes.
+        """
+        if start < 0 or length < 1:
+            raise ValueError("a range starts at 0 or later and has at least one byte")
+        headers = {"range": f"bytes={start}-{start + length - 1}", **_if_match(if_match)}
+        call = Call("GetObject", "GET", key, (), headers, ok=frozenset({206}), max_answer_bytes=length, raw=True)
+        answer = await self._transport.call(call)
+        seen = answer.headers.get("Content-Range", "")
+        if len(answer.body) != length or not seen.startswith(f"bytes {start}-{start + length - 1}/"):
+            raise StoreError(operation=call.operation, status=answer.status, message="not the range that was asked for")
+        return answer.body
+
+    async def stream_object(
+        self, key: str, *, if_match: str | None, chunk_size: int = 1 << 20
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a whole object in pieces of at most *chunk_size* bytes, as it is: a gzip encoding stays.
+
+        Raises StoreUnavailable when the answer breaks off; close the generator (aclosing) when leaving early.
+        """
+        call = Call("GetObject", "GET", key, headers=_if_match(if_match), raw=True)
+        async with self._transport.open(call) as response:
+            left = int(response.headers["Content-Length"])
+            async for piece in response.content.iter_chunked(chunk_size):
+                left -= len(piece)
+                yield piece
+            if left:
+                raise StoreUnavailable(operation=call.operation, message="the object broke off")
 
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
-        """Delete an object; a missing one is fine."""
-        raise NotImplementedError
+        """Delete an object; one that is not there is fine."""
+        pairs = [] if version_id is None else [("versionId", version_id)]
+        try:
+            await self._transport.call(Call("DeleteObject", "DELETE", key, pairs, ok=_NO_CONTENT))
+        except NoSuchKey:
+            return
 
     async def put_object(
         self,
@@ -85,16 +207,85 @@ class S3Store:
         metadata: Mapping[str, str] | None = None,
         if_none_match: bool = False,
     ) -> str:
-        """Store a small object and return its etag."""
-        raise NotImplementedError
+        """Store a small object and return its etag. Raises PreconditionFailed with *if_none_match* where one exists."""
+        headers = _object_headers(content_type, metadata)
+        if if_none_match:
+            headers["if-none-match"] = "*"
+        call = Call("PutObject", "PUT", key, (), headers, body, len(body))
+        return _etag(await self._transport.call(call), call.operation)
 
     async def head_bucket(self) -> None:
-        """Check that the bucket answers."""
-        raise NotImplementedError
+        """Check that the store answers and the bucket is there. Raises NoSuchBucket."""
+        try:
+            await self._transport.call(Call("HeadBucket", "HEAD"))
+        except NoSuchKey as exc:
+            raise NoSuchBucket(operation="HeadBucket", s3_code=exc.s3_code, status=exc.status) from exc
+
+
+def _header_value(value: str) -> str:
+    if not _PRINTABLE(value):
+        raise ValueError("a header holds printable ASCII only: encode anything else first")
+    return value
+
+
+def _object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
+    headers = {"content-type": _header_value(content_type)}
+    return headers | {f"x-amz-meta-{name.lower()}": _header_value(value) for name, value in (metadata or {}).items()}
+
+
+def _if_match(etag: str | None) -> dict[str, str]:
+    return {} if etag is None else {"if-match": f'"{etag}"'}
+
+
+def _required(answer: Answer, operation: str, name: str) -> str:
+    value = answer.xml.get(name)
+    if not value:
+        raise StoreError(operation=operation, status=answer.status, message=f"an answer without {name}")
+    return value
+
+
+def _etag(answer: Answer, operation: str) -> str:
+    value = answer.headers.get("ETag", "").strip('"')
+    if not value:
+        raise StoreError(operation=operation, status=answer.status, message="an answer without ETag")
+    return value
+
+
+def _stored_part(item: Element) -> StoredPart:
+    modified = datetime.fromisoformat(item.get("LastModified"))
+    return StoredPart(
+        part_number=int(item.get("PartNumber")),
+        size_bytes=int(item.get("Size")),
+        etag=item.get("ETag").strip('"'),
+        last_modified=modified if modified.tzinfo else modified.replace(tzinfo=UTC),
+        checksum_sha256=item.get("ChecksumSHA256") or None,
+    )
+
+
+def _object_head(answer: Answer) -> ObjectHead:
+    headers = answer.headers
+    prefix = "x-amz-meta-"
+    modified = headers.get("Last-Modified")
+    try:
+        return ObjectHead(
+            size_bytes=int(headers["Content-Length"]),
+            etag=headers.get("ETag", "").strip('"'),
+            content_type=headers.get("Content-Type", ""),
+            metadata={
+                name.lower().removeprefix(prefix): value
+                for name, value in headers.items()
+                if name.lower().startswith(prefix)
+            },
+            last_modified=parsedate_to_datetime(modified) if modified else None,
+            version_id=headers.get("x-amz-version-id"),
+        )
+    except (KeyError, ValueError) as exc:
+        raise StoreError(operation="HeadObject", status=answer.status, message="unreadable headers") from exc
 
 
 @asynccontextmanager
-async def open_store(config: StoreConfig, now: Callable[[], datetime]) -> AsyncIterator[S3Store]:
-    """Open a store with its own bounded connection pool."""
-    async with aiohttp.ClientSession() as session:
+async def open_store(config: StoreConfig, now: Callable[[], datetime] = utc_now) -> AsyncIterator[S3Store]:
+    """Open a store with its own bounded connection pool, without cookies and without the environment's proxies."""
+    connector = aiohttp.TCPConnector(limit=config.pool_size, ttl_dns_cache=60)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield S3Store(config, session, now)

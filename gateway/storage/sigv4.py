@@ -90,7 +90,7 @@ def _signing_pads(secret_access_key: str, day: str, region: str) -> tuple[_Hash,
 class Moment:
     """Sign for one second: everything about a signature that the time, the key and the region decide."""
 
-    __slots__ = ("_credentials", "_inner", "_outer", "amz_date", "credential", "signed_at")
+    __slots__ = ("_inner", "_outer", "amz_date", "credential", "credentials", "signed_at")
 
     def __init__(self, credentials: Credentials, region: str, now: datetime) -> None:
         self.signed_at = now.astimezone(UTC).replace(microsecond=0)
@@ -98,7 +98,7 @@ class Moment:
         day = self.amz_date[:8]
         scope = f"{day}/{region}/{SERVICE}/aws4_request"
         self.credential = f"{credentials.access_key_id}/{scope}"
-        self._credentials = credentials
+        self.credentials = credentials
         inner, self._outer = _signing_pads(credentials.secret_access_key, day, region)
         self._inner = inner.copy()
         self._inner.update(f"{ALGORITHM}\n{self.amz_date}\n{scope}\n".encode())
@@ -117,7 +117,7 @@ class Moment:
 
     def sign_text(self, text: str) -> str:
         """Sign a text that is its own string to sign, as a POST policy is."""
-        pads = _signing_pads(self._credentials.secret_access_key, self.amz_date[:8], self.credential.split("/")[-3])
+        pads = _signing_pads(self.credentials.secret_access_key, self.amz_date[:8], self.credential.split("/")[-3])
         inner, outer = (pad.copy() for pad in pads)
         inner.update(text.encode())
         outer.update(inner.digest())
@@ -132,8 +132,8 @@ class Moment:
             ("X-Amz-Expires", str(expires_in_seconds)),
             ("X-Amz-SignedHeaders", signed_headers),
         ]
-        if self._credentials.session_token:
-            pairs.append(("X-Amz-Security-Token", self._credentials.session_token))
+        if self.credentials.session_token:
+            pairs.append(("X-Amz-Security-Token", self.credentials.session_token))
         return pairs
 
 
@@ -152,7 +152,7 @@ def sign_headers(
 ) -> dict[str, str]:
     """Return the headers with those that authenticate them. `path` is encoded; `headers` must name `host`."""
     signed = {**headers, "X-Amz-Date": moment.amz_date}
-    token = moment._credentials.session_token  # noqa: SLF001 - one module, one secret
+    token = moment.credentials.session_token
     if token:
         signed["X-Amz-Security-Token"] = token
     signed["X-Amz-Content-SHA256"] = payload_sha256
