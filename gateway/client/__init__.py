@@ -20,14 +20,7 @@ from gateway.client.errors import (
     WrongState,
 )
 from gateway.client.flow import Retry
-from gateway.client.models import (
-    DownloadURL,
-    Rejection,
-    SignedPart,
-    StoredPart,
-    Upload,
-    UploadPage,
-)
+from gateway.client.models import DownloadURL, Rejection, SignedPart, StoredPart, Upload, UploadPage
 from gateway.client.progress import Progress
 from gateway.client.sync_client import Client
 

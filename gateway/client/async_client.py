@@ -15,22 +15,10 @@ import httpx
 from gateway.client import calls
 from gateway.client.errors import ClientError
 from gateway.client.flow import Answer, Flow, Pause, Retry, Send, exchange
-from gateway.client.models import (
-    DownloadURL,
-    SignedPart,
-    StoredPart,
-    Upload,
-    UploadPage,
-)
+from gateway.client.models import DownloadURL, SignedPart, StoredPart, Upload, UploadPage
 from gateway.client.progress import Progress, ProgressCallback
 from gateway.client.source import StrPath
-from gateway.client.sync_client import (
-    API_TIMEOUT,
-    DEFAULT_PARALLEL,
-    DEFAULT_WAIT_SECONDS,
-    Client,
-    api_options,
-)
+from gateway.client.sync_client import API_TIMEOUT, DEFAULT_PARALLEL, DEFAULT_WAIT_SECONDS, Client, api_options
 
 T = TypeVar("T")
 
@@ -51,27 +39,15 @@ class AsyncClient:
         base, headers = api_options(url, key)
         verify = ssl_context if ssl_context is not None else httpx.create_ssl_context()
         self._retry = retry or Retry()
-        self._api = httpx.AsyncClient(
-            base_url=base, headers=headers, timeout=API_TIMEOUT, verify=verify
-        )
+        self._api = httpx.AsyncClient(base_url=base, headers=headers, timeout=API_TIMEOUT, verify=verify)
         # File reads, hashing and sends of parts block, so they live on threads anyway: one engine, and the fast one.
-        self._threads = Client(
-            url,
-            key,
-            parallel=parallel,
-            retry=retry,
-            ssl_context=verify,
-            state_folder=state_folder,
-        )
+        self._threads = Client(url, key, parallel=parallel, retry=retry, ssl_context=verify, state_folder=state_folder)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
 
@@ -103,9 +79,7 @@ class AsyncClient:
         )
         return await self._run(exchange(call, self._retry))
 
-    async def sign(
-        self, upload_id: str, parts: Iterable[int] | Mapping[int, str]
-    ) -> tuple[SignedPart, ...]:
+    async def sign(self, upload_id: str, parts: Iterable[int] | Mapping[int, str]) -> tuple[SignedPart, ...]:
         """Sign parts anew: part numbers, or a mapping of part number to base64 SHA-256; up to 1,000."""
         return await self._run(exchange(calls.sign(upload_id, parts), self._retry))
 
@@ -113,33 +87,23 @@ class AsyncClient:
         """List the parts the store holds."""
         return await self._run(exchange(calls.list_parts(upload_id), self._retry))
 
-    async def complete(
-        self, upload_id: str, etags: Mapping[int, str] | None = None
-    ) -> Upload:
-        """Complete an upload; it comes back final, or `completing` or `validating`: then `wait`. etags by part number."""
+    async def complete(self, upload_id: str, etags: Mapping[int, str] | None = None) -> Upload:
+        """Complete an upload, with etags by part number if known; what is not final yet is being checked: `wait`."""
         return await self._run(calls.complete(upload_id, etags, self._retry))
 
     async def get(self, upload_id: str) -> Upload:
         """Return an upload as it is now."""
         return await self._run(exchange(calls.get(upload_id), self._retry))
 
-    async def wait(
-        self, upload_id: str, timeout_seconds: float = DEFAULT_WAIT_SECONDS
-    ) -> Upload:
+    async def wait(self, upload_id: str, timeout_seconds: float = DEFAULT_WAIT_SECONDS) -> Upload:
         """Return an upload once it is final, or as it is when the time is over."""
         return await self._run(calls.wait(upload_id, timeout_seconds, self._retry))
 
     async def list(
-        self,
-        *,
-        state: str | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
+        self, *, state: str | None = None, cursor: str | None = None, limit: int | None = None
     ) -> UploadPage:
         """Return a page of uploads, newest first."""
-        return await self._run(
-            exchange(calls.list_uploads(state, cursor, limit), self._retry)
-        )
+        return await self._run(exchange(calls.list_uploads(state, cursor, limit), self._retry))
 
     async def abort(self, upload_id: str) -> None:
         """Give an upload up; again is fine."""
@@ -214,15 +178,9 @@ class AsyncClient:
         call = step.call
         try:
             return await self._api.request(
-                call.method,
-                call.path,
-                json=call.json,
-                params=call.params,
-                headers=call.headers,
+                call.method, call.path, json=call.json, params=call.params, headers=call.headers
             )
         except httpx.TransportError as exc:
             return exc
         except httpx.HTTPError as exc:
-            raise ClientError(
-                f"the gateway's answer cannot be read: {type(exc).__name__}"
-            ) from exc
+            raise ClientError(f"the gateway's answer cannot be read: {type(exc).__name__}") from exc

@@ -11,13 +11,7 @@ import httpx
 
 from gateway.client import models
 from gateway.client.flow import Call, Flow, Pause, Retry, exchange, retry_after
-from gateway.client.models import (
-    DownloadURL,
-    SignedPart,
-    StoredPart,
-    Upload,
-    UploadPage,
-)
+from gateway.client.models import DownloadURL, SignedPart, StoredPart, Upload, UploadPage
 
 # The gateway holds a request with `Prefer: wait` for 30 s at most; below that no proxy's 30 s idle limit cuts it.
 WAIT_SECONDS = 25
@@ -31,6 +25,10 @@ def _path(upload_id: str, rest: str = "") -> str:
 
 def _upload(response: httpx.Response) -> Upload:
     return models.upload(response.json())
+
+
+def _nothing(_: httpx.Response) -> None:
+    return None
 
 
 def create(
@@ -62,17 +60,12 @@ def create(
     )
 
 
-def sign(
-    upload_id: str, parts: Iterable[int] | Mapping[int, str]
-) -> Call[tuple[SignedPart, ...]]:
+def sign(upload_id: str, parts: Iterable[int] | Mapping[int, str]) -> Call[tuple[SignedPart, ...]]:
     """Ask for part URLs: part numbers, or a mapping of part number to the part's base64 SHA-256; up to 1,000."""
     if isinstance(parts, Mapping):
         named = cast("Mapping[int, str]", parts)
         body: dict[str, Any] = {
-            "parts": [
-                {"part_number": number, "checksum_sha256": checksum}
-                for number, checksum in named.items()
-            ]
+            "parts": [{"part_number": number, "checksum_sha256": checksum} for number, checksum in named.items()]
         }
     else:
         body = {"part_numbers": list(parts)}
@@ -92,14 +85,10 @@ def list_parts(upload_id: str) -> Call[tuple[StoredPart, ...]]:
     return Call("GET", _path(upload_id, "/parts"), parse)
 
 
-def _complete(
-    upload_id: str, etags: Mapping[int, str] | None
-) -> Call[tuple[Upload, float]]:
+def _complete(upload_id: str, etags: Mapping[int, str] | None) -> Call[tuple[Upload, float]]:
     body: dict[str, Any] = {}
     if etags is not None:
-        body["parts"] = [
-            {"part_number": number, "etag": etags[number]} for number in sorted(etags)
-        ]
+        body["parts"] = [{"part_number": number, "etag": etags[number]} for number in sorted(etags)]
 
     def parse(response: httpx.Response) -> tuple[Upload, float]:
         return _upload(response), retry_after(response) or 0.0
@@ -113,27 +102,16 @@ def get(upload_id: str, wait_seconds: int | None = None) -> Call[Upload]:
     return Call("GET", _path(upload_id), _upload, headers=headers)
 
 
-def list_uploads(
-    state: str | None, cursor: str | None, limit: int | None
-) -> Call[UploadPage]:
+def list_uploads(state: str | None, cursor: str | None, limit: int | None) -> Call[UploadPage]:
     """Ask for a page of uploads."""
-    asked = {
-        "state": state,
-        "cursor": cursor,
-        "limit": None if limit is None else str(limit),
-    }
+    asked = {"state": state, "cursor": cursor, "limit": None if limit is None else str(limit)}
     params = {name: value for name, value in asked.items() if value is not None}
-    return Call(
-        "GET",
-        "/v1/uploads",
-        lambda response: models.upload_page(response.json()),
-        params=params,
-    )
+    return Call("GET", "/v1/uploads", lambda response: models.upload_page(response.json()), params=params)
 
 
 def abort(upload_id: str) -> Call[None]:
     """Ask to give an upload up."""
-    return Call("DELETE", _path(upload_id), lambda response: None)
+    return Call("DELETE", _path(upload_id), _nothing)
 
 
 def download_url(upload_id: str) -> Call[DownloadURL]:
@@ -142,17 +120,10 @@ def download_url(upload_id: str) -> Call[DownloadURL]:
     def parse(response: httpx.Response) -> DownloadURL:
         return models.download_url(response.json())
 
-    return Call(
-        "GET",
-        _path(upload_id, "/download"),
-        parse,
-        headers={"Accept": "application/json"},
-    )
+    return Call("GET", _path(upload_id, "/download"), parse, headers={"Accept": "application/json"})
 
 
-def complete(
-    upload_id: str, etags: Mapping[int, str] | None, retry: Retry
-) -> Flow[Upload]:
+def complete(upload_id: str, etags: Mapping[int, str] | None, retry: Retry) -> Flow[Upload]:
     """Complete once: return the upload, final or (after a 202 and its Retry-After) still being checked."""
     upload, pause_seconds = yield from exchange(_complete(upload_id, etags), retry)
     if not upload.is_final:
@@ -165,9 +136,7 @@ def wait(upload_id: str, timeout_seconds: float, retry: Retry) -> Flow[Upload]:
     deadline = time.monotonic() + timeout_seconds
     while True:
         left = deadline - time.monotonic()
-        upload = yield from exchange(
-            get(upload_id, max(1, min(WAIT_SECONDS, int(left)))), retry
-        )
+        upload = yield from exchange(get(upload_id, max(1, min(WAIT_SECONDS, int(left)))), retry)
         if upload.is_final or time.monotonic() >= deadline:
             return upload
         # The gateway may not honour the preference; then this keeps the loop from spinning.

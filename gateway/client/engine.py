@@ -1,4 +1,4 @@
-"""Send one file through the gateway: create or go on, send the parts, complete, mend what is missing, wait for the end."""
+"""Send one file through the gateway: create or go on, send parts, complete, mend what is missing, wait for the end."""
 
 from __future__ import annotations
 
@@ -67,13 +67,7 @@ class Engine:
     """Drive one upload from the calling thread; parts go on threads of their own."""
 
     def __init__(
-        self,
-        means: Means,
-        source: Source,
-        plan: Plan,
-        note: Note,
-        meter: Meter,
-        cancel: threading.Event | None,
+        self, means: Means, source: Source, plan: Plan, note: Note, meter: Meter, cancel: threading.Event | None
     ) -> None:
         self._means = means
         self._source = source
@@ -104,9 +98,7 @@ class Engine:
             raise
         if not upload.is_final:
             self._enter("checking")
-            upload = self._call_flow(
-                calls.wait(upload.upload_id, self._plan.wait_seconds, self._means.retry)
-            )
+            upload = self._call_flow(calls.wait(upload.upload_id, self._plan.wait_seconds, self._means.retry))
         if upload.is_final:
             self._note.forget()
             self._enter("done")
@@ -152,9 +144,7 @@ class Engine:
                 return upload
         raise AssertionError("unreachable: the second round returns or raises")
 
-    def _send_and_complete(
-        self, upload: Upload, held: Mapping[int, StoredPart]
-    ) -> Upload:
+    def _send_and_complete(self, upload: Upload, held: Mapping[int, StoredPart]) -> Upload:
         self._enter("sending")
         todo = list(range(1, upload.part_count + 1))
         for mends in range(MAX_MENDS + 1):
@@ -162,28 +152,18 @@ class Engine:
             self._source.check_unchanged()
             self._enter("checking")
             try:
-                etags = {
-                    number: etag
-                    for number, etag in self._etags.items()
-                    if etag is not None
-                }
+                etags = {number: etag for number, etag in self._etags.items() if etag is not None}
                 known = etags if len(etags) == upload.part_count else None
-                return self._call_flow(
-                    calls.complete(upload.upload_id, known, self._means.retry)
-                )
+                return self._call_flow(calls.complete(upload.upload_id, known, self._means.retry))
             except PartsMismatch as exc:
-                todo = sorted(
-                    named_parts(exc.fields) & set(range(1, upload.part_count + 1))
-                )
+                todo = sorted(named_parts(exc.fields) & set(range(1, upload.part_count + 1)))
                 if not todo or mends == MAX_MENDS:
                     raise
             held = {}
             self._enter("sending")
         raise AssertionError("unreachable: the last round returns or raises")
 
-    def _send(
-        self, upload: Upload, todo: list[int], held: Mapping[int, StoredPart]
-    ) -> None:
+    def _send(self, upload: Upload, todo: list[int], held: Mapping[int, StoredPart]) -> None:
         stop = threading.Event()
         check = partial(self._check, stop)
         pause = partial(self._pause, check=check)
@@ -194,9 +174,7 @@ class Engine:
 
         hooks = Hooks(check, pause, self._meter.sent, self._meter.retried)
         addresses = Addresses(sign, upload)
-        sender = PartSender(
-            self._means.store, self._source, upload, addresses, self._means.retry, hooks
-        )
+        sender = PartSender(self._means.store, self._source, upload, addresses, self._means.retry, hooks)
 
         def work(number: int) -> None:
             with self._slot(check):
@@ -205,14 +183,10 @@ class Engine:
                 if stored is not None and resumed:
                     self._etags[number] = stored.etag
                 else:
-                    self._etags[number] = sender.send(
-                        number, checksum=self._plan.checksums
-                    )
+                    self._etags[number] = sender.send(number, checksum=self._plan.checksums)
             self._meter.done(number, upload.size_of_part(number), resumed=resumed)
 
-        run_parallel(
-            todo, work, threads=self._means.parallel, stop=stop, tick=self._tick
-        )
+        run_parallel(todo, work, threads=self._means.parallel, stop=stop, tick=self._tick)
 
     def _is_same(self, upload: Upload, stored: StoredPart, check: Check) -> bool:
         """Tell whether a part in the store has the bytes of the file; reading is cheap, sending is not.
@@ -224,14 +198,10 @@ class Engine:
             return False
         offset = (stored.part_number - 1) * upload.part_size_bytes
         if stored.checksum_sha256 is not None:
-            return (
-                self._source.sha256(offset, size_bytes, check) == stored.checksum_sha256
-            )
+            return self._source.sha256(offset, size_bytes, check) == stored.checksum_sha256
         return self._source.md5(offset, size_bytes, check) == stored.etag.lower()
 
-    def _outcome_elsewhere(
-        self, upload: Upload, exc: WrongState | StoreRefused
-    ) -> Upload:
+    def _outcome_elsewhere(self, upload: Upload, exc: WrongState | StoreRefused) -> Upload:
         now = self._call(calls.get(upload.upload_id))
         if now.state == "uploading":
             raise exc
@@ -240,10 +210,7 @@ class Engine:
     def _give_up(self, upload: Upload) -> None:
         """Abort what can never be completed, once and without insisting: the gateway sweeps it anyway."""
         with contextlib.suppress(Exception):
-            self._means.perform(
-                exchange(calls.abort(upload.upload_id), Retry(attempts=1)),
-                lambda seconds: None,
-            )
+            self._means.perform(exchange(calls.abort(upload.upload_id), Retry(attempts=1)), lambda _: None)
 
     def _call(self, call: Call[T]) -> T:
         return self._call_flow(exchange(call, self._means.retry))

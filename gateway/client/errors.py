@@ -35,9 +35,7 @@ class ClientError(Exception):
 class GatewayProblem(ClientError):
     """The gateway answered with a problem (RFC 9457)."""
 
-    def __init__(
-        self, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]) -> None:
         self.status = status
         self.code = code
         self.title = title
@@ -89,9 +87,7 @@ class StoreRefused(ClientError):
         self.part_number = part_number
         self.status = status
         self.code = code
-        super().__init__(
-            f"the store refused part {part_number}: {status} {code}".rstrip()
-        )
+        super().__init__(f"the store refused part {part_number}: {status} {code}".rstrip())
 
 
 class SourceError(ClientError):
@@ -102,18 +98,14 @@ class FileChanged(SourceError):
     """The file was changed while it was being sent; nothing of it was kept."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "the file was changed while it was being sent; send it again when it is complete"
-        )
+        super().__init__("the file was changed while it was being sent; send it again when it is complete")
 
 
 class AlreadyUploading(ClientError):
     """Another process sends this file with these options at this moment."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "another process is sending this file; wait for it, or turn resuming off"
-        )
+        super().__init__("another process is sending this file; wait for it, or turn resuming off")
 
 
 class UploadCancelled(ClientError):
@@ -138,7 +130,7 @@ _BY_STATUS: Mapping[int, type[GatewayProblem]] = {
 
 
 def problem_of(response: httpx.Response) -> GatewayProblem:
-    """Return the most specific problem for an answer of 400 and above; one that is no problem document gets `http_…`."""
+    """Return the most specific problem for an answer of 400 and above; code `http_…` where it is no problem document."""
     try:
         body = response.json()
     except ValueError:
@@ -152,6 +144,4 @@ def problem_of(response: httpx.Response) -> GatewayProblem:
     title = str(body.get("title") or response.reason_phrase)
     known = {"type", "title", "status", "detail", "code"}
     fields = {name: value for name, value in body.items() if name not in known}
-    return kind(
-        response.status_code, code, title, str(body.get("detail") or ""), fields
-    )
+    return kind(response.status_code, code, title, str(body.get("detail") or ""), fields)

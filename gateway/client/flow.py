@@ -35,9 +35,7 @@ class Retry:
     def delay(self, failures: int, response: httpx.Response | None = None) -> float:
         """Return the seconds to wait after *failures* failures (1 and up), Retry-After first, capped."""
         asked = retry_after(response) if response is not None else None
-        jitter = random.uniform(
-            0, min(self.cap_seconds, self.base_seconds * 2 ** min(failures - 1, 16))
-        )
+        jitter = random.uniform(0, min(self.cap_seconds, self.base_seconds * 2 ** min(failures - 1, 16)))
         if asked is None:
             return jitter
         return min(asked, self.retry_after_cap_seconds) + min(jitter, 1.0)
@@ -97,21 +95,15 @@ def exchange(call: Call[T], retry: Retry) -> Flow[T]:
         answer = yield Send(call)
         failures += 1
         if isinstance(answer, httpx.TransportError):
-            if failures >= retry.attempts or isinstance(
-                answer, httpx.UnsupportedProtocol
-            ):
-                raise Unreachable(
-                    f"the gateway does not answer: {_reason(answer)}"
-                ) from answer
+            if failures >= retry.attempts or isinstance(answer, httpx.UnsupportedProtocol):
+                raise Unreachable(f"the gateway does not answer: {_reason(answer)}") from answer
             yield Pause(retry.delay(failures))
             continue
         assert answer is not None
         if answer.status_code < 400:
             return _read(call, answer)
         problem = problem_of(answer)
-        again = (
-            answer.status_code in RETRIED_STATUS or problem.code in call.patient_codes
-        )
+        again = answer.status_code in RETRIED_STATUS or problem.code in call.patient_codes
         if not again or failures >= retry.attempts:
             raise problem
         yield Pause(retry.delay(failures, answer))
@@ -121,9 +113,7 @@ def _read(call: Call[T], response: httpx.Response) -> T:
     try:
         return call.parse(response)
     except (KeyError, TypeError, ValueError) as exc:
-        raise Unreachable(
-            f"what answered is not an upload gateway ({response.status_code})"
-        ) from exc
+        raise Unreachable(f"what answered is not an upload gateway ({response.status_code})") from exc
 
 
 def _reason(error: httpx.TransportError) -> str:

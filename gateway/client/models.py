@@ -108,12 +108,7 @@ def signed_part(body: Mapping[str, Any]) -> SignedPart:
 
 def stored_part(body: Mapping[str, Any]) -> StoredPart:
     """Read one part the store holds."""
-    return StoredPart(
-        body["part_number"],
-        body["size_bytes"],
-        body["etag"],
-        body.get("checksum_sha256"),
-    )
+    return StoredPart(body["part_number"], body["size_bytes"], body["etag"], body.get("checksum_sha256"))
 
 
 def upload(body: Mapping[str, Any]) -> Upload:
@@ -130,18 +125,14 @@ def upload(body: Mapping[str, Any]) -> Upload:
         expires_at=_time(body.get("expires_at")),
         content_type=body.get("content_type"),
         metadata=dict(body.get("metadata") or {}),
-        rejection=Rejection(rejection["code"], rejection.get("detail", ""))
-        if rejection
-        else None,
+        rejection=Rejection(rejection["code"], rejection.get("detail", "")) if rejection else None,
         parts=tuple(signed_part(part) for part in body.get("parts") or ()),
     )
 
 
 def upload_page(body: Mapping[str, Any]) -> UploadPage:
     """Read one page of uploads."""
-    return UploadPage(
-        tuple(upload(item) for item in body["uploads"]), body.get("next_cursor")
-    )
+    return UploadPage(tuple(upload(item) for item in body["uploads"]), body.get("next_cursor"))
 
 
 def download_url(body: Mapping[str, Any]) -> DownloadURL:

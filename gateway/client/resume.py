@@ -28,17 +28,13 @@ def default_folder() -> Path:
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     else:
-        base = Path(
-            os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        )
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "upload-gateway" / "uploads"
 
 
 def note_name(*identity: Any) -> str:
-    """Return the name of the note for this identity (file, gateway, key, options): a digest, so that it tells nothing."""
-    return hashlib.sha256(
-        json.dumps(identity, sort_keys=True, default=str).encode()
-    ).hexdigest()
+    """Return the name of the note for this identity (file, gateway, key, options): a digest that tells nothing."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class Note:
@@ -124,7 +120,7 @@ def _lock(file: BinaryIO) -> bool:
         if sys.platform == "win32":
             import msvcrt
 
-            # Byte 1 GiB, past every note: on Windows a locked byte cannot be read by others, and this one is never read.
+            # A byte past every note: on Windows a locked byte cannot be read, and this one never is.
             file.seek(1 << 30)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             file.seek(0)

@@ -39,18 +39,14 @@ class Source:
             try:
                 return cls(path.open("rb", buffering=0), filename or path.name, path)
             except OSError as exc:
-                raise SourceError(
-                    f"{path.name}: {exc.strerror or type(exc).__name__}"
-                ) from exc
+                raise SourceError(f"{path.name}: {exc.strerror or type(exc).__name__}") from exc
         name = filename or getattr(source, "name", None)
         if not isinstance(name, str):
             raise SourceError("a file object without a name needs `filename`")
         try:
             return cls(source, Path(name).name, None)
         except (OSError, ValueError) as exc:
-            raise SourceError(
-                "the file object cannot seek; parts are sent at once and again, so it must"
-            ) from exc
+            raise SourceError("the file object cannot seek; parts are sent at once and again, so it must") from exc
 
     def close(self) -> None:
         """Close the file if this opened it."""
@@ -67,10 +63,8 @@ class Source:
         if self._stat() != self._mark:
             raise FileChanged
 
-    def chunks(
-        self, offset: int, size_bytes: int, check: Callable[[], None]
-    ) -> Iterator[bytes]:
-        """Yield *size_bytes* bytes from *offset* in chunks, calling *check* before each; a short file is FileChanged."""
+    def chunks(self, offset: int, size_bytes: int, check: Callable[[], None]) -> Iterator[bytes]:
+        """Yield *size_bytes* bytes from *offset*, calling *check* before each chunk; a short file is FileChanged."""
         left = size_bytes
         while left:
             check()
@@ -102,9 +96,7 @@ class Source:
                 self._file.seek(offset)
                 return self._file.read(size_bytes)
         except OSError as exc:
-            raise SourceError(
-                f"{self.filename}: {exc.strerror or type(exc).__name__}"
-            ) from exc
+            raise SourceError(f"{self.filename}: {exc.strerror or type(exc).__name__}") from exc
 
     def _stat(self) -> tuple[int, ...]:
         try:

@@ -18,13 +18,7 @@ from gateway.client import calls
 from gateway.client.engine import Engine, Means, Plan
 from gateway.client.errors import ClientError
 from gateway.client.flow import Answer, Flow, Pause, Retry, Send, exchange
-from gateway.client.models import (
-    DownloadURL,
-    SignedPart,
-    StoredPart,
-    Upload,
-    UploadPage,
-)
+from gateway.client.models import DownloadURL, SignedPart, StoredPart, Upload, UploadPage
 from gateway.client.progress import Meter, ProgressCallback
 from gateway.client.resume import Note, default_folder, note_name, open_note
 from gateway.client.source import Source, StrPath
@@ -74,41 +68,23 @@ class Client:
         base, headers = api_options(url, key)
         verify = ssl_context if ssl_context is not None else httpx.create_ssl_context()
         self._retry = retry or Retry()
-        self._identity = (
-            str(base).rstrip("/"),
-            hashlib.sha256(key.encode()).hexdigest(),
-        )
-        self._state_folder = (
-            Path(state_folder) if state_folder is not None else default_folder()
-        )
-        self._api = httpx.Client(
-            base_url=base, headers=headers, timeout=API_TIMEOUT, verify=verify
-        )
+        self._identity = (str(base).rstrip("/"), hashlib.sha256(key.encode()).hexdigest())
+        self._state_folder = Path(state_folder) if state_folder is not None else default_folder()
+        self._api = httpx.Client(base_url=base, headers=headers, timeout=API_TIMEOUT, verify=verify)
         self._store = httpx.Client(
             timeout=STORE_TIMEOUT,
             verify=verify,
             # A part that follows a redirect would be sent twice, and its signature is for one address.
             follow_redirects=False,
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=parallel
-            ),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=parallel),
         )
-        self._means = Means(
-            self._perform,
-            self._store,
-            self._retry,
-            threading.BoundedSemaphore(parallel),
-            parallel,
-        )
+        self._means = Means(self._perform, self._store, self._retry, threading.BoundedSemaphore(parallel), parallel)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -140,9 +116,7 @@ class Client:
         )
         return self._run(exchange(call, self._retry))
 
-    def sign(
-        self, upload_id: str, parts: Iterable[int] | Mapping[int, str]
-    ) -> tuple[SignedPart, ...]:
+    def sign(self, upload_id: str, parts: Iterable[int] | Mapping[int, str]) -> tuple[SignedPart, ...]:
         """Sign parts anew: part numbers, or a mapping of part number to base64 SHA-256; up to 1,000."""
         return self._run(exchange(calls.sign(upload_id, parts), self._retry))
 
@@ -150,33 +124,21 @@ class Client:
         """List the parts the store holds."""
         return self._run(exchange(calls.list_parts(upload_id), self._retry))
 
-    def complete(
-        self, upload_id: str, etags: Mapping[int, str] | None = None
-    ) -> Upload:
-        """Complete an upload; it comes back final, or `completing` or `validating`: then `wait`. etags by part number."""
+    def complete(self, upload_id: str, etags: Mapping[int, str] | None = None) -> Upload:
+        """Complete an upload, with etags by part number if known; what is not final yet is being checked: `wait`."""
         return self._run(calls.complete(upload_id, etags, self._retry))
 
     def get(self, upload_id: str) -> Upload:
         """Return an upload as it is now."""
         return self._run(exchange(calls.get(upload_id), self._retry))
 
-    def wait(
-        self, upload_id: str, timeout_seconds: float = DEFAULT_WAIT_SECONDS
-    ) -> Upload:
+    def wait(self, upload_id: str, timeout_seconds: float = DEFAULT_WAIT_SECONDS) -> Upload:
         """Return an upload once it is final, or as it is when the time is over."""
         return self._run(calls.wait(upload_id, timeout_seconds, self._retry))
 
-    def list(
-        self,
-        *,
-        state: str | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> UploadPage:
+    def list(self, *, state: str | None = None, cursor: str | None = None, limit: int | None = None) -> UploadPage:
         """Return a page of uploads, newest first."""
-        return self._run(
-            exchange(calls.list_uploads(state, cursor, limit), self._retry)
-        )
+        return self._run(exchange(calls.list_uploads(state, cursor, limit), self._retry))
 
     def abort(self, upload_id: str) -> None:
         """Give an upload up; again is fine."""
@@ -226,19 +188,8 @@ class Client:
 
     def _note_name(self, source: Source, plan: Plan) -> str:
         assert source.path is not None
-        options = (
-            plan.content_type,
-            dict(plan.metadata or {}),
-            plan.part_size_bytes,
-            plan.checksums,
-        )
-        return note_name(
-            self._identity,
-            str(source.path.resolve()),
-            source.filename,
-            source.fingerprint,
-            options,
-        )
+        options = (plan.content_type, dict(plan.metadata or {}), plan.part_size_bytes, plan.checksums)
+        return note_name(self._identity, str(source.path.resolve()), source.filename, source.fingerprint, options)
 
     def _run(self, flow: Flow[T]) -> T:
         return self._perform(flow, time.sleep)
@@ -261,16 +212,8 @@ class Client:
     def _send(self, step: Send) -> Answer:
         call = step.call
         try:
-            return self._api.request(
-                call.method,
-                call.path,
-                json=call.json,
-                params=call.params,
-                headers=call.headers,
-            )
+            return self._api.request(call.method, call.path, json=call.json, params=call.params, headers=call.headers)
         except httpx.TransportError as exc:
             return exc
         except httpx.HTTPError as exc:
-            raise ClientError(
-                f"the gateway's answer cannot be read: {type(exc).__name__}"
-            ) from exc
+            raise ClientError(f"the gateway's answer cannot be read: {type(exc).__name__}") from exc

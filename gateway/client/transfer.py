@@ -26,13 +26,7 @@ SIGN_BATCH = 100
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _CHECKSUM_CODES = frozenset(
-    {
-        "BadDigest",
-        "InvalidDigest",
-        "XAmzContentSHA256Mismatch",
-        "XAmzContentChecksumMismatch",
-        "ChecksumMismatch",
-    }
+    {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "ChecksumMismatch"}
 )
 
 Sign = Callable[[Sequence[int] | Mapping[int, str]], Sequence[SignedPart]]
@@ -69,26 +63,13 @@ class Addresses:
     def take(self, part_number: int, checksum: str | None) -> SignedPart:
         """Return an address for a part; each is given out once, so asking again gets a new one."""
         if checksum is not None:
-            return self._pick(
-                {
-                    part.part_number: part
-                    for part in self._sign({part_number: checksum})
-                },
-                part_number,
-            )
+            return self._pick({part.part_number: part for part in self._sign({part_number: checksum})}, part_number)
         with self._lock:
             known = self._known.pop(part_number, None)
-            if (
-                known is not None
-                and known.expires_at - datetime.now(UTC) > EXPIRY_MARGIN
-            ):
+            if known is not None and known.expires_at - datetime.now(UTC) > EXPIRY_MARGIN:
                 return known
-            wanted = range(
-                part_number, min(part_number + SIGN_BATCH, self._part_count + 1)
-            )
-            self._known.update(
-                {part.part_number: part for part in self._sign(list(wanted))}
-            )
+            wanted = range(part_number, min(part_number + SIGN_BATCH, self._part_count + 1))
+            self._known.update({part.part_number: part for part in self._sign(list(wanted))})
             return self._pick(self._known, part_number)
 
     @staticmethod
@@ -96,22 +77,14 @@ class Addresses:
         try:
             return parts.pop(part_number)
         except KeyError as exc:
-            raise Unreachable(
-                f"the gateway signed other parts than part {part_number}"
-            ) from exc
+            raise Unreachable(f"the gateway signed other parts than part {part_number}") from exc
 
 
 class PartSender:
     """Send parts of one upload; `send` may run in several threads at once."""
 
     def __init__(
-        self,
-        store: httpx.Client,
-        source: Source,
-        upload: Upload,
-        addresses: Addresses,
-        retry: Retry,
-        hooks: Hooks,
+        self, store: httpx.Client, source: Source, upload: Upload, addresses: Addresses, retry: Retry, hooks: Hooks
     ) -> None:
         self._store = store
         self._source = source
@@ -127,11 +100,7 @@ class PartSender:
         failures = forbidden = 0
         while True:
             # Hashed right before it is sent, and again before each new try: then the disk's cache still has it.
-            digest = (
-                self._source.sha256(offset, size_bytes, self._hooks.check)
-                if checksum
-                else None
-            )
+            digest = self._source.sha256(offset, size_bytes, self._hooks.check) if checksum else None
             target = self._addresses.take(part_number, digest)
             answer = self._put(target, offset, size_bytes)
             verdict = judge(answer)
@@ -141,32 +110,18 @@ class PartSender:
             self._source.check_unchanged()
             failures += 1
             forbidden += verdict is Verdict.RENEW
-            if (
-                verdict is Verdict.REFUSED
-                or forbidden >= MAX_FORBIDDEN
-                or failures >= self._retry.attempts
-            ):
+            if verdict is Verdict.REFUSED or forbidden >= MAX_FORBIDDEN or failures >= self._retry.attempts:
                 raise self._failure(part_number, answer)
             self._hooks.retried()
             if verdict is Verdict.LATER or forbidden > 1:
                 response = answer if isinstance(answer, httpx.Response) else None
                 self._hooks.pause(self._retry.delay(failures, response))
 
-    def _put(
-        self, target: SignedPart, offset: int, size_bytes: int
-    ) -> httpx.Response | httpx.TransportError:
+    def _put(self, target: SignedPart, offset: int, size_bytes: int) -> httpx.Response | httpx.TransportError:
         """PUT the range; the query of the URL, which is its secret, stays out of every log and error."""
         address = urlsplit(target.url)
-        raw_target = (
-            f"{address.path or '/'}?{address.query}"
-            if address.query
-            else address.path or "/"
-        )
-        headers = {
-            name: value
-            for name, value in target.headers.items()
-            if name.lower() != "host"
-        }
+        raw_target = f"{address.path or '/'}?{address.query}" if address.query else address.path or "/"
+        headers = {name: value for name, value in target.headers.items() if name.lower() != "host"}
         headers["Content-Length"] = str(size_bytes)
         try:
             with self._store.stream(
@@ -190,14 +145,10 @@ class PartSender:
             self._hooks.sent(part_number, sent)
 
     @staticmethod
-    def _failure(
-        part_number: int, answer: httpx.Response | httpx.TransportError
-    ) -> Exception:
+    def _failure(part_number: int, answer: httpx.Response | httpx.TransportError) -> Exception:
         if isinstance(answer, httpx.Response):
             return StoreRefused(part_number, answer.status_code, error_code(answer))
-        failure = Unreachable(
-            f"the store does not take part {part_number}: {type(answer).__name__}"
-        )
+        failure = Unreachable(f"the store does not take part {part_number}: {type(answer).__name__}")
         failure.__cause__ = answer
         return failure
 
@@ -211,11 +162,7 @@ def judge(answer: httpx.Response | httpx.TransportError) -> Verdict:
     if answer.is_success:
         return Verdict.STORED
     code = error_code(answer)
-    if answer.status_code in RETRIED_STATUS or code in {
-        "RequestTimeout",
-        "SlowDown",
-        "IncompleteBody",
-    }:
+    if answer.status_code in RETRIED_STATUS or code in {"RequestTimeout", "SlowDown", "IncompleteBody"}:
         return Verdict.LATER
     # 403 is an expired URL, most likely; a wrong checksum means the bytes changed between hash and send, on this
     # machine (check_unchanged says so) or on the way.

@@ -13,12 +13,7 @@ STOP_SECONDS = 2.0
 
 
 def run_parallel(
-    items: Iterable[int],
-    work: Callable[[int], None],
-    *,
-    threads: int,
-    stop: threading.Event,
-    tick: Callable[[], None],
+    items: Iterable[int], work: Callable[[int], None], *, threads: int, stop: threading.Event, tick: Callable[[], None]
 ) -> None:
     """Call *work* for each item on up to *threads* threads and *tick* in this one; raise the first failure.
 

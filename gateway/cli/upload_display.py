@@ -1,0 +1,84 @@
+"""Draw the progress of uploads on stderr: a bar for each file under way and one for all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from gateway.client import Progress as UploadProgress
+from gateway.client.progress import ProgressCallback
+
+_WORDS = {"starting": "", "sending": "", "checking": "checking", "done": "done"}
+
+
+class Display:
+    """Show bars while files are sent; without a terminal only the lines of `say` appear."""
+
+    def __init__(self, files: Sequence[Path], *, quiet: bool) -> None:
+        self._names = [file.name for file in files]
+        self._sizes = [file.stat().st_size for file in files]
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._total: TaskID | None = None
+        self._sent = [0] * len(files)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        if len(self._names) > 1:
+            self._total = self._bars.add_task("all", total=sum(self._sizes), note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, text: str, *, out: bool = False) -> None:
+        """Print a line, on stdout if *out*; control characters of file names and answers do not reach the terminal."""
+        clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+        if out and not sys.stdout.isatty():
+            print(clean, flush=True)
+        else:
+            self._bars.console.print(escape(clean))
+
+    def listener(self, number: int) -> ProgressCallback:
+        """Return the callback that draws file *number*; a file that is done leaves its place to the next."""
+        task: TaskID | None = None
+
+        def show(progress: UploadProgress) -> None:
+            nonlocal task
+            if task is None:
+                task = self._bars.add_task(escape(self._names[number]), total=self._sizes[number], note="")
+            note = _WORDS[progress.phase]
+            if progress.retries and progress.phase == "sending":
+                note = f"{progress.retries} tried again"
+            self._bars.update(task, completed=progress.sent_bytes, note=note, visible=progress.phase != "done")
+            self._sent[number] = progress.sent_bytes
+            if self._total is not None:
+                self._bars.update(self._total, completed=sum(self._sent))
+
+        return show
