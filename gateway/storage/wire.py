@@ -180,6 +180,11 @@ def failure(operation: str, status: int, data: bytes) -> StoreFailure:
         s3_code, message = root.get("Code"), root.get("Message")
     except Malformed as exc:
         message = f"unreadable error answer: {exc}"
+    return failure_of(operation, status, s3_code, message)
+
+
+def failure_of(operation: str, status: int, s3_code: str, message: str) -> StoreFailure:
+    """Choose the error for an S3 code, or for a status where there is no code."""
     kind: type[StoreError | StoreUnavailable | StoreFull]
     if s3_code in _FULL_CODES or status == 507:
         kind = StoreFull

@@ -1,0 +1,168 @@
+"""Administer the store with aioboto3: rare calls, where a kept library beats our own.
+
+The key needs `s3:CreateBucket`, `s3:ListBucket` and `s3:PutBucketCORS`. aioboto3 takes half a second to import, so it
+is imported when it is used and the request path never pays for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import aiohttp
+from yarl import URL
+
+from gateway.storage.address import BucketAddress
+from gateway.storage.errors import StoreUnavailable
+from gateway.storage.models import StoreConfig
+from gateway.storage.wire import failure_of
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
+
+# What a browser needs for parts, forms and downloads. Without ETag exposed an upload still completes: ListParts knows.
+CORS_METHODS = ("PUT", "POST", "GET", "HEAD")
+CORS_EXPOSED = ("ETag", "Location", "x-amz-checksum-sha256")
+CORS_MAX_AGE_SECONDS = 3600  # Chromium keeps a preflight for two hours at most
+_NOT_IMPLEMENTED = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported", "501"})
+_EXISTS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+
+CorsResult = Literal["set", "not_implemented"]
+
+
+@dataclass(frozen=True, slots=True)
+class CorsProbe:
+    """Tell what a browser at `origin` would be allowed; `detail` says in words what is missing."""
+
+    origin: str
+    status: int
+    allowed: bool
+    detail: str
+
+
+@asynccontextmanager
+async def open_admin(config: StoreConfig) -> AsyncIterator[S3Client]:
+    """Open an aioboto3 client of the store. Errors of the library and the network leave as the gateway's own."""
+    import aioboto3  # noqa: PLC0415 - see above
+    from botocore.config import Config  # noqa: PLC0415 - see above
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see above
+
+    session = aioboto3.Session(
+        aws_access_key_id=config.credentials.access_key_id,
+        aws_secret_access_key=config.credentials.secret_access_key,
+        aws_session_token=config.credentials.session_token,
+        region_name=config.region,
+    )
+    settings: Any = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": config.addressing_style},
+        connect_timeout=config.timeout_seconds,
+        read_timeout=config.timeout_seconds,
+        retries={"total_max_attempts": config.max_attempts, "mode": "standard"},
+        # The newer defaults add trailer checksums that third-party stores keep as part of the object.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        async with session.client("s3", endpoint_url=config.endpoint, config=settings) as client:
+            yield client
+    except ClientError as exc:
+        raise translate(exc) from exc
+    except BotoCoreError as exc:
+        raise StoreUnavailable(operation="admin", message=type(exc).__name__) from exc
+
+
+def translate(exc: Any) -> Exception:
+    """Turn a botocore ClientError into the gateway's error for the same answer."""
+    answer = exc.response
+    words = answer.get("Error", {})
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(words.get("Code", ""))
+    # botocore puts the status where an answer without a body has no code.
+    code = "" if code.isdigit() else code
+    return failure_of(exc.operation_name, status, code, str(words.get("Message", "")))
+
+
+async def ensure_bucket(config: StoreConfig) -> bool:
+    """Create the bucket where it is missing; return whether it was."""
+    async with open_admin(config) as client:
+        try:
+            await client.head_bucket(Bucket=config.bucket)
+        except client.exceptions.ClientError as exc:
+            if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404:
+                raise
+        else:
+            return False
+        try:
+            # AWS wants the region named everywhere but in its first one, where it refuses it.
+            where: Any = {} if config.region == "us-east-1" else {"LocationConstraint": config.region}
+            await client.create_bucket(Bucket=config.bucket, **({"CreateBucketConfiguration": where} if where else {}))
+        except client.exceptions.ClientError as exc:
+            if exc.response.get("Error", {}).get("Code") not in _EXISTS:
+                raise
+            return False
+        return True
+
+
+async def put_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
+    """Let pages of these origins send parts and forms, and read ETags.
+
+    Returns `not_implemented` on stores that set CORS for the whole server only (MinIO: MINIO_API_CORS_ALLOW_ORIGIN);
+    what a browser really gets is for `probe_cors` to say.
+    """
+    rule: CORSRuleTypeDef = {
+        "AllowedOrigins": list(origins),
+        "AllowedMethods": list(CORS_METHODS),
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": list(CORS_EXPOSED),
+        "MaxAgeSeconds": CORS_MAX_AGE_SECONDS,
+    }
+    async with open_admin(config) as client:
+        try:
+            await client.put_bucket_cors(Bucket=config.bucket, CORSConfiguration={"CORSRules": [rule]})
+        except client.exceptions.ClientError as exc:
+            status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status == 501 or exc.response.get("Error", {}).get("Code") in _NOT_IMPLEMENTED:
+                return "not_implemented"
+            raise
+    return "set"
+
+
+async def probe_cors(config: StoreConfig, origin: str, session: aiohttp.ClientSession) -> CorsProbe:
+    """Ask the store what a browser would ask before it PUTs a part from *origin*.
+
+    Give the endpoint clients use. Raises StoreUnavailable when the store does not answer.
+    """
+    address = BucketAddress.of(config.endpoint, config.bucket, config.addressing_style)
+    url = URL(f"{address.origin}{address.path('preflight')}?partNumber=1&uploadId=preflight", encoded=True)
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "x-amz-checksum-sha256",
+    }
+    timeout = aiohttp.ClientTimeout(total=config.timeout_seconds)
+    try:
+        async with session.options(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+            return _judge(origin, answer)
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        raise StoreUnavailable(operation="preflight", message=type(exc).__name__) from exc
+
+
+def _judge(origin: str, answer: aiohttp.ClientResponse) -> CorsProbe:
+    missing = []
+    if not 200 <= answer.status < 300:
+        missing.append(f"the preflight is answered {answer.status}")
+    if answer.headers.get("Access-Control-Allow-Origin") not in (origin, "*"):
+        missing.append("the origin is not allowed")
+    if not {"PUT", "*"} & _words(answer, "Access-Control-Allow-Methods", str.upper):
+        missing.append("PUT is not allowed")
+    if not {"x-amz-checksum-sha256", "*"} & _words(answer, "Access-Control-Allow-Headers", str.lower):
+        missing.append("the header x-amz-checksum-sha256 is not allowed")
+    return CorsProbe(origin, answer.status, not missing, "; ".join(missing) or "a browser may send parts")
+
+
+def _words(answer: aiohttp.ClientResponse, name: str, fold: Any) -> set[str]:
+    return {fold(word.strip()) for value in answer.headers.getall(name, []) for word in value.split(",")}
