@@ -58,8 +58,7 @@ def start(folder: Path, *, allowed_origins: Sequence[str] = ()) -> StoreServer:
             "MINIO_UPDATE": "off",
         },
     )
-    child.start()
-    child.wait_until(lambda: _ready(port), START_SECONDS)
+    child.start_until(lambda: _ready(port), START_SECONDS)
     return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials)
 
 

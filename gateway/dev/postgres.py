@@ -148,8 +148,7 @@ def start(folder: Path, *, durable: bool = True, max_connections: int = 100) -> 
         stop_signals=((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)),
         death_signal=signal.SIGINT,
     )
-    child.start()
-    child.wait_until(lambda: accepts(port) and _answers(folder / "data"), START_SECONDS)
+    child.start_until(lambda: accepts(port) and _answers(folder / "data"), START_SECONDS)
     return PostgresServer(child, port, password)
 
 

@@ -99,19 +99,26 @@ class Child:
             lines = log.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
-    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until *ready* answers True.
+    def start_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Start the process and wait until *ready* answers True.
 
         Raises:
-            StackError: The process ended, or *seconds* went by. It is stopped then.
+            StackError: The process ended, or *seconds* went by. Whatever is raised, a signal too, it is stopped then.
         """
+        try:
+            self.start()
+            self._wait_until(ready, seconds)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
             code = self.exit_code()
             if code is not None:
                 raise StackError(f"{self.name} ended with code {code}: {self.last_line()} (log: {self.log})")
             if time.monotonic() > deadline:
-                self.stop()
                 raise StackError(f"{self.name} was not ready after {seconds:.0f} s (log: {self.log})")
             time.sleep(0.05)
 

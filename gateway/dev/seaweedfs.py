@@ -74,8 +74,7 @@ def start(folder: Path) -> StoreServer:
         # TERM was seen to take more than 20 s. KILL loses nothing that was acknowledged.
         stop_signals=((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)),
     )
-    child.start()
-    child.wait_until(lambda: _ready(ports), START_SECONDS)
+    child.start_until(lambda: _ready(ports), START_SECONDS)
     return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials)
 
 

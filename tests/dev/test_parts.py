@@ -159,8 +159,7 @@ def test_child_that_ignores_term_is_killed(tmp_path: Path) -> None:
     )
     child = Child("deaf", [sys.executable, "-c", code], tmp_path / "log")
     child.stop_signals = ((child.stop_signals[0][0], 0.2), child.stop_signals[1])
-    child.start()
-    child.wait_until(lambda: child.last_line() == "deaf", 30)
+    child.start_until(lambda: child.last_line() == "deaf", 30)
     child.stop()
     child.stop()
     assert child.exit_code() == -9
@@ -169,17 +168,15 @@ def test_child_that_ignores_term_is_killed(tmp_path: Path) -> None:
 def test_child_that_ends_early_says_why(tmp_path: Path) -> None:
     """The last line of a dead child's log is in the error."""
     child = Child("short", [sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path / "log")
-    child.start()
     with pytest.raises(StackError, match="short ended with code 1: no such thing"):
-        child.wait_until(lambda: False, 30)
+        child.start_until(lambda: False, 30)
 
 
 def test_child_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
     """A child that is not ready in time is stopped and named."""
     child = Child("slow", ["/bin/sleep", "60"], tmp_path / "log")
-    child.start()
     with pytest.raises(StackError, match="slow was not ready"):
-        child.wait_until(lambda: False, 0.1)
+        child.start_until(lambda: False, 0.1)
     assert child.exit_code() is not None
 
 
@@ -188,8 +185,7 @@ def test_child_gets_no_secret_of_the_shell(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GATEWAY_S3_SECRET_ACCESS_KEY", "of somebody else")
     code = "import os; print(sorted(n for n in os.environ if n.startswith(('GATEWAY', 'GIVEN'))))"
     child = Child("env", [sys.executable, "-c", code], tmp_path / "log", environment={"GIVEN": "1"})
-    child.start()
-    child.wait_until(lambda: child.last_line() == "['GIVEN']", 30)
+    child.start_until(lambda: child.last_line() == "['GIVEN']", 30)
     child.stop()
 
 

@@ -1,0 +1,102 @@
+"""Run everything on this machine: `gateway dev`."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from gateway.dev.choices import Choices, StoreChoice, choose, locked
+from gateway.dev.processes import StackError
+from gateway.dev.stack import RunningStack, Stopped, running, signals_stop
+from gateway.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def dev(
+    store: Annotated[
+        str, typer.Option(help="minio, seaweedfs, or auto: MinIO where there is one, else SeaweedFS.")
+    ] = "auto",
+    port: Annotated[int | None, typer.Option(help="Port of the API, 0 for a free one; else GATEWAY_PORT.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of all data; else GATEWAY_DATA_DIR.")] = None,
+) -> None:
+    """Run the whole gateway on an embedded PostgreSQL and store; Ctrl-C stops it.
+
+    GATEWAY_DATABASE_URL and GATEWAY_S3_ENDPOINT replace either with yours. Data is kept for the next start.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with signals_stop():
+            _run(_settings(port, data_dir), _store_choice(store), console)
+    except Stopped:
+        console.print("Stopped; the data is kept.")
+    except StackError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _settings(port: int | None, data_dir: Path | None) -> Settings:
+    given = {"port": port, "data_dir": data_dir}
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StackError(f"Setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def _store_choice(text: str) -> StoreChoice:
+    choices: tuple[StoreChoice, ...] = ("auto", "minio", "seaweedfs")
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise StackError(f"--store is auto, minio or seaweedfs, not {text}.")
+
+
+def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
+    with locked(settings.data_dir):
+        choices = choose(settings, store)
+        console.print(f"Starting; data in {choices.data_dir}", style="dim", markup=False)
+        with running(choices, lambda line: console.print(f"  {line}", markup=False)) as stack:
+            _introduce(stack, console)
+            stack.watch()
+
+
+def _introduce(stack: RunningStack, console: Console) -> None:
+    """Print what a person needs, one thing a line so that a program can read it too."""
+    choices: Choices = stack.choices
+    program = _program()
+    lines = {
+        "Address": choices.address,
+        "API": f"{choices.address}/docs",
+        "Key": choices.key,
+        "Logs": str(choices.data_dir / "logs"),
+    }
+    console.print("\nThe gateway is ready.", style="bold green")
+    for name, value in lines.items():
+        console.print(f"  [bold]{name:<8}[/bold] {value}")
+    console.print("\nUpload a file:", style="bold")
+    console.print(f"  {program} upload FILE --url {choices.address} --key {choices.key}", markup=False)
+    console.print("or step by step, beginning with:", style="bold")
+    console.print(
+        f"  curl -sS {choices.address}/v1/uploads -H 'Authorization: Bearer {choices.key}' "
+        """-H 'Content-Type: application/json' -d '{"filename": "talk.mp3", "size_bytes": 1048576}'""",
+        markup=False,
+    )
+    console.print("\nCtrl-C stops everything.", style="dim")
+    sys.stdout.flush()
+
+
+def _program() -> str:
+    """Name the `gateway` of this environment as the shell in this folder would."""
+    program = Path(sysconfig.get_path("scripts")) / "gateway"
+    if not program.exists():
+        return f"{sys.executable} -m gateway"
+    here = Path.cwd()
+    return str(program.relative_to(here)) if program.is_relative_to(here) else str(program)

@@ -1,0 +1,154 @@
+"""Run the whole gateway on embedded parts: PostgreSQL, a store, the API and the worker, as children of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.dev import minio, postgres, seaweedfs
+from gateway.dev.choices import Choices
+from gateway.dev.prepare import ensure_database, prepare_database, prepare_store
+from gateway.dev.processes import Child, StackError
+from gateway.dev.store import StoreServer
+from gateway.settings import Settings
+
+START_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+
+Report = Callable[[str], None]
+
+
+class Stopped(BaseException):
+    """A signal asked for the end. Not an Exception: nothing on the way up may take it for a failure."""
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """The stack after its start."""
+
+    choices: Choices
+    children: tuple[Child, ...]
+
+    def watch(self) -> None:
+        """Wait for as long as every child runs.
+
+        Raises:
+            StackError: A child ended by itself.
+        """
+        while True:
+            for child in self.children:
+                code = child.exit_code()
+                if code is not None:
+                    raise StackError(f"{child.name} ended with code {code}: {child.last_line()} (log: {child.log})")
+            time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def signals_stop() -> Iterator[None]:
+    """Turn the first INT, TERM or HUP into Stopped and ignore the rest, so that stopping is not itself interrupted."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(_number: int, _frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
+    """Start every part in order, hand them over, and stop them in the opposite order.
+
+    Raises:
+        StackError: A part does not start; those before it are stopped.
+    """
+    overrides = {
+        "host": choices.host,
+        "port": str(choices.port),
+        "allowed_origins": ",".join(choices.allowed_origins),
+    }
+    children: list[Child] = []
+    with ExitStack() as parts:
+        if not choices.own_database:
+            server = postgres.start(choices.data_dir / "postgres")
+            parts.callback(server.stop)
+            children.append(server.child)
+            ensure_database(server)
+            overrides["database_url"] = server.url()
+            report(f"PostgreSQL  127.0.0.1:{server.port}")
+        if choices.store is not None:
+            store = _start_store(choices)
+            parts.callback(store.stop)
+            children.append(store.child)
+            overrides |= _store_settings(store)
+            report(f"{store.child.name:<10}  {store.endpoint}")
+        # Prepared with what the children will read, so that both mean the same parts.
+        settings = Settings(**overrides)  # type: ignore[arg-type] # pydantic parses text as it does the environment's
+        prepare_database(settings, choices.key)
+        for warning in asyncio.run(prepare_store(settings, embedded=choices.store is not None)):
+            report(warning)
+        worker, api = (_child(choices, name, overrides) for name in ("worker", "serve"))
+        for child in (worker, api):
+            parts.callback(child.stop)
+            children.append(child)
+        worker.start()
+        api.start_until(lambda: _ready(choices), START_SECONDS)
+        yield RunningStack(choices, tuple(children))
+
+
+def _start_store(choices: Choices) -> StoreServer:
+    if choices.store == "minio":
+        return minio.start(choices.data_dir / "minio", allowed_origins=choices.allowed_origins)
+    return seaweedfs.start(choices.data_dir / "seaweedfs")
+
+
+def _store_settings(store: StoreServer) -> dict[str, str]:
+    """Point the gateway at *store*, over whatever a .env for another store says."""
+    return {
+        "s3_endpoint": store.endpoint,
+        "s3_public_endpoint": store.endpoint,
+        "s3_region": store.region,
+        "s3_bucket": store.bucket,
+        "s3_access_key_id": store.access_key_id,
+        "s3_secret_access_key": store.secret_access_key,
+        "s3_signing_access_key_id": store.access_key_id,
+        "s3_signing_secret_access_key": store.secret_access_key,
+        "s3_addressing_style": "path",
+    }
+
+
+def _child(choices: Choices, command: str, overrides: Mapping[str, str]) -> Child:
+    """Describe one of the gateway's own processes; it sees the user's environment and our overrides."""
+    environment = {f"GATEWAY_{name.upper()}": value for name, value in overrides.items()}
+    return Child(
+        name=f"gateway {command}",
+        command=[sys.executable, "-m", "gateway", command],
+        log=choices.data_dir / "logs" / f"{command}.log",
+        environment={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+        stop_signals=((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)),
+    )
+
+
+def _ready(choices: Choices) -> bool:
+    connection = http.client.HTTPConnection(urlsplit(choices.address).netloc, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
