@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from gateway.detection.beginnings import refuse_beginning
-from gateway.detection.formats import isobmff, riff
+from gateway.detection.formats import (
+    aac,
+    amr,
+    asf,
+    ebml,
+    elementary,
+    flac,
+    flv,
+    iff,
+    isobmff,
+    mpeg_ps,
+    mpeg_ts,
+    ogg,
+    riff,
+)
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure
 
-# Formats that say at byte 0 what they are; the others follow by their frames.
-_BY_HEADER = (isobmff, riff)
+# Formats that say at byte 0 what they are; the others follow by their frames and strides.
+_BY_HEADER = (riff, isobmff, ebml, ogg, flac, asf, iff, flv, amr, mpeg_ps, aac)
 
 
 def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
@@ -20,4 +34,8 @@ def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[St
     for module in _BY_HEADER:
         if module.looks_like(head):
             return (yield from module.look(source)), False
+    if structure := (yield from mpeg_ts.look(source)):
+        return structure, False
+    if structure := (yield from elementary.look(source)):
+        return structure, False
     raise Refused("unknown", "The file does not begin like any audio or video format that is known here.")

@@ -1,0 +1,72 @@
+"""Prove raw AAC: ADTS and ADIF (ISO/IEC 13818-7, 6.2 and annex A) and LOAS/LATM (ISO/IEC 14496-3, 1.7)."""
+
+from __future__ import annotations
+
+from gateway.detection.source import Source
+from gateway.detection.verdict import Look, Structure, Track, broken, truncated
+
+
+def adts(data: bytes) -> tuple[int, object] | None:
+    """Return length and the fixed part of the ADTS header at the start of the bytes."""
+    if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
+        return None
+    if data[2] >> 2 & 15 > 12:
+        return None
+    length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
+    if length < (7 if data[1] & 1 else 9):
+        return None
+    # Profile, rate and channels stand still; private bit, copyright bits and the length do not.
+    return length, (data[1], data[2] & 0xFD, data[3] & 0xC0)
+
+
+def loas(data: bytes) -> tuple[int, object] | None:
+    """Return the length of the LOAS frame at the start of the bytes: 11 bits of sync, 13 of length."""
+    if len(data) < 3 or data[0] != 0x56 or data[1] & 0xE0 != 0xE0:
+        return None
+    length = (data[1] & 0x1F) << 8 | data[2]
+    return (3 + length, "loas") if length else None
+
+
+def adts_structure() -> Structure:
+    """Describe an ADTS stream; nothing in it says how long it is."""
+    return Structure("aac", "aac", "audio/aac", "audio", (Track("audio", "aac"),))
+
+
+def loas_structure() -> Structure:
+    """Describe a LOAS stream: MPEG-4 audio with its multiplex headers (RFC 6416 names the type of its payload)."""
+    return Structure("loas", "aac", "audio/mp4a-latm", "audio", (Track("audio", "aac"),))
+
+
+def looks_like(head: bytes) -> bool:
+    """Say whether the file begins like ADIF."""
+    return head[:4] == b"ADIF"
+
+
+def look(source: Source, position: int = 0) -> Look[Structure]:
+    """Check the one header of an ADIF file down to its first program configuration element."""
+    head = yield from source.at(position, 40)
+    if len(head) < 40:
+        raise truncated("its header", "aac")
+    bits = int.from_bytes(head[4:32])
+    left = 28 * 8
+
+    def take(count: int) -> int:
+        nonlocal left
+        left -= count
+        return bits >> left & ((1 << count) - 1)
+
+    if take(1):
+        take(72)
+    take(2)
+    variable = take(1)
+    bitrate = take(23)
+    take(4)
+    if not variable:
+        take(20)
+    take(4 + 2)
+    if take(4) > 12 or not bitrate:
+        raise broken("The header names an impossible sample rate", "aac")
+    front, side, back = take(4), take(4), take(4)
+    if not 1 <= front + side + back <= 48:
+        raise broken("The header names no channels", "aac")
+    return Structure("aac", "aac", "audio/aac", "audio", (Track("audio", "aac"),))

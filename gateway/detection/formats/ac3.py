@@ -1,0 +1,44 @@
+"""Prove AC-3 and E-AC-3: ETSI TS 102 366 (ATSC A/52)."""
+
+from __future__ import annotations
+
+from gateway.detection.verdict import Structure, Track
+
+_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+_RATES = (48_000, 44_100, 32_000)
+
+
+def frame(data: bytes) -> tuple[int, object] | None:
+    """Return length and what stays the same of the syncframe at the start of the bytes."""
+    if len(data) < 7 or data[:2] != b"\x0b\x77":
+        return None
+    stream_id = data[5] >> 3
+    if stream_id <= 10:
+        return _ac3(data, stream_id)
+    if stream_id <= 16:
+        return _eac3(data)
+    return None
+
+
+def _ac3(data: bytes, stream_id: int) -> tuple[int, object] | None:
+    rate, code = data[4] >> 6, data[4] & 0x3F
+    if rate == 3 or code > 37:
+        return None
+    kbits = _KBITS[code >> 1]
+    # Table 4.13: 1,536 samples at the bit rate, in words of 16 bits; 44.1 kHz alternates by one word.
+    words = kbits * 96_000 // _RATES[rate] + (code & 1 if rate == 1 else 0)
+    return words * 2, ("ac3", rate, stream_id)
+
+
+def _eac3(data: bytes) -> tuple[int, object] | None:
+    length = (((data[2] & 7) << 8 | data[3]) + 1) * 2
+    if data[2] >> 6 == 3 or length < 8:
+        return None
+    # Dependent substreams of other sizes may stand between: only the sample rate is held still.
+    return length, ("eac3", data[4] >> 6)
+
+
+def structure(first: bytes) -> Structure:
+    """Describe the stream that begins with this frame."""
+    name = "ac3" if first[5] >> 3 <= 10 else "eac3"
+    return Structure(name, "ac3", f"audio/{name}", "audio", (Track("audio", name),))

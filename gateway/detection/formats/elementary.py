@@ -1,0 +1,86 @@
+"""Prove audio that begins with frames, bare or behind an ID3 tag: MPEG audio, AAC, AC-3, FLAC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.detection.beginnings import refuse_beginning
+from gateway.detection.formats import aac, ac3, flac, id3, mpeg_audio, ogg
+from gateway.detection.formats.frames import HEADER, follow
+from gateway.detection.source import Source
+from gateway.detection.verdict import Look, Refused, Structure, truncated
+
+# Longest MPEG audio frame (layer II, 384 kbit/s, 32 kHz, padded): a recording cut out of a stream may begin inside one.
+MAX_FRAME = 1729
+# Taggers leave zeros behind a tag, and some get its size wrong by a few bytes.
+BEHIND_TAG = 8 * 1024
+TRIES = 256
+MAX_ZEROS = 256 * 1024
+_SYNCS = (0xFF, 0x0B, 0x56)
+
+
+def look(source: Source) -> Look[Structure | None]:
+    """Step over tags and zeros, then find frames that lead to one another; None when there are none."""
+    start = yield from id3.skip(source)
+    tagged = start > 0
+    head = yield from source.at(start, HEADER)
+    if tagged and not head:
+        raise truncated("its ID3 tag: no sound follows", "mp3")
+    if tagged:
+        refuse_beginning((yield from source.at(start, 1024)))
+        for module in (flac, ogg, aac):
+            if module.looks_like(head):
+                return (yield from module.look(source, start))
+    start = yield from _behind_zeros(source, start)
+    found = yield from _search(source, start, BEHIND_TAG if tagged else MAX_FRAME)
+    if found is None and tagged:
+        raise Refused("structure", "An ID3 tag is there, but no sound follows it.", "mp3")
+    return found
+
+
+def _behind_zeros(source: Source, start: int) -> Look[int]:
+    """Skip padding of zeros, a few reads of it at most."""
+    for _ in range(4):
+        data = yield from source.at(start, 4096)
+        rest = data.lstrip(b"\x00")
+        start += len(data) - len(rest)
+        if rest or not data:
+            break
+    return start
+
+
+def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
+    data = yield from source.at(start, within + HEADER)
+    tries = 0
+    for at, byte in enumerate(data[:within]):
+        if byte not in _SYNCS:
+            continue
+        found = yield from _at(source, start + at, data[at : at + HEADER])
+        if found is not None:
+            return found
+        tries += 1
+        if tries >= TRIES:
+            break
+    return None
+
+
+def _at(source: Source, position: int, header: bytes) -> Look[Structure | None]:
+    """Answer what frames begin here."""
+    if header[0] == 0xFF:
+        if mpeg_audio.frame(header):
+            chain = yield from mpeg_audio.proves(source, position)
+            return (yield from mpeg_audio.describe(source, chain)) if chain else None
+        return (yield from _plain(source, position, aac.adts, lambda _: aac.adts_structure()))
+    if header[0] == 0x0B:
+        return (yield from _plain(source, position, ac3.frame, ac3.structure))
+    return (yield from _plain(source, position, aac.loas, lambda _: aac.loas_structure()))
+
+
+def _plain(
+    source: Source,
+    position: int,
+    header: Callable[[bytes], tuple[int, object] | None],
+    structure: Callable[[bytes], Structure],
+) -> Look[Structure | None]:
+    chain = yield from follow(source, position, header)
+    return structure(chain.first) if chain.proves else None

@@ -1,0 +1,83 @@
+"""Prove MPEG-1/2/2.5 audio, layers I to III: ISO/IEC 11172-3, 2.4 and 13818-3."""
+
+from __future__ import annotations
+
+from gateway.detection.formats.frames import HEADER, Chain, follow
+from gateway.detection.source import Source
+from gateway.detection.verdict import Look, Structure, Track
+
+_V1_L1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
+_V1_L2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
+_V1_L3 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_V2_L1 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
+_V2_L23 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_RATES = (44_100, 48_000, 32_000)
+
+
+def frame(data: bytes) -> tuple[int, object] | None:
+    """Return length and version, layer and rate of the frame header at the start of the bytes."""
+    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
+    bitrate_index, rate_index = data[2] >> 4, data[2] >> 2 & 3
+    # Index 0 is free format, which no common decoder plays; 15 and the others are reserved. Emphasis 2 as well.
+    if version == 1 or layer == 4 or bitrate_index in (0, 15) or rate_index == 3 or data[3] & 3 == 2:
+        return None
+    rate = _RATES[rate_index] >> (0 if version == 3 else 1 if version == 2 else 2)
+    padding = data[2] >> 1 & 1
+    bitrate = _bitrates(version, layer)[bitrate_index] * 1000
+    if layer == 1:
+        length = (12 * bitrate // rate + padding) * 4
+    else:
+        slots = 72 if layer == 3 and version != 3 else 144
+        length = slots * bitrate // rate + padding
+    return length, (version, layer, rate)
+
+
+def _bitrates(version: int, layer: int) -> tuple[int, ...]:
+    if version == 3:
+        return (_V1_L1, _V1_L2, _V1_L3)[layer - 1]
+    return _V2_L1 if layer == 1 else _V2_L23
+
+
+def samples_per_frame(version: int, layer: int) -> int:
+    """Return samples in one frame of a channel."""
+    if layer == 1:
+        return 384
+    return 576 if layer == 3 and version != 3 else 1152
+
+
+def info_frame(source: Source, start: int) -> Look[int | None]:
+    """Return the frame count that a Xing, Info or VBRI frame states, None when there is no such frame, 0 if unsaid."""
+    data = yield from source.at(start, 64)
+    mono = len(data) > 3 and data[3] >> 6 == 3
+    version_1 = data[1:2] and data[1] >> 3 & 3 == 3
+    side = (17 if mono else 32) if version_1 else (9 if mono else 17)
+    at = 4 + side
+    if data[at : at + 4] in (b"Xing", b"Info"):
+        has_count = int.from_bytes(data[at + 4 : at + 8]) & 1
+        return int.from_bytes(data[at + 8 : at + 12]) if has_count else 0
+    if data[36:40] == b"VBRI":
+        return int.from_bytes(data[50:54])
+    return None
+
+
+def proves(source: Source, start: int) -> Look[Chain | None]:
+    """Follow frames from here; one complete frame is enough where it is an info frame and ends with the file."""
+    chain = yield from follow(source, start, frame)
+    if chain.proves:
+        return chain
+    if chain.count and chain.complete and (yield from info_frame(source, start)) is not None:
+        return chain
+    return None
+
+
+def describe(source: Source, chain: Chain) -> Look[Structure]:
+    """Name layer and duration from the first frame."""
+    parsed = frame(chain.first[:HEADER])
+    assert parsed is not None  # noqa: S101 - the chain begins with it
+    version, layer, rate = parsed[1]  # type: ignore[misc]
+    frames = yield from info_frame(source, chain.start)
+    duration = round(frames * samples_per_frame(version, layer) / rate, 3) if frames else None
+    name = f"mp{layer}"
+    return Structure(name, "mpeg-audio", "audio/mpeg", "audio", (Track("audio", name),), duration)
