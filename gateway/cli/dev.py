@@ -45,7 +45,7 @@ def dev(
 def _settings(port: int | None, data_dir: Path | None) -> Settings:
     given = {"port": port, "data_dir": data_dir}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type] # options are typed
     except ValidationError as error:
         first = error.errors()[0]
         raise StackError(f"Setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

@@ -1,0 +1,86 @@
+# Everything a developer runs, by name. Needs make and Python 3.11 or newer; what else is needed is said where it is.
+
+# The first of these that is new enough; `make PYTHON=…` names another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; done)
+STORE ?= seaweedfs
+PROCESSES ?= 2
+TESTS ?= tests
+GO ?= go
+MINIO_MODULE := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev test coverage test-store test-big test-browser bench check format openapi settings lock minio wheel clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## Make .venv with the locked dependencies (every target below does it when needed)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+dev: $(READY) ## Run the whole gateway on an embedded PostgreSQL and store
+	@exec $(BIN)/gateway dev
+
+test: $(READY) ## Run the tests on embedded parts; TESTS=path narrows them
+	$(PYTEST) $(QUICK) $(TESTS)
+
+coverage: $(READY) ## Run the tests and hold the line coverage of gateway/
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(QUICK) $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-store: $(READY) ## Run the tests that need a store against STORE=seaweedfs or STORE=minio
+	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile -m "not big and not browser" tests/store tests/api tests/e2e tests/dev
+
+test-big: $(READY) ## Send 5 GiB through the gateway (BIG_SIZE in bytes makes it smaller)
+	TEST_STORE=$(STORE) $(PYTEST) -m big -s --timeout=3600 tests
+
+test-browser: $(READY) ## Run the tests in a real Chromium
+	$(PYTEST) -m browser --timeout=300 tests
+
+bench: $(READY) ## Print the benchmarks
+	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
+
+check: $(READY) ## Lint, types, import rules, house rules, settings and API documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict gateway
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/unit/test_house_rules.py tests/unit/test_settings_docs.py $(wildcard tests/api/test_openapi*.py tests/unit/test_infra.py)
+
+format: $(READY) ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+settings: $(READY) ## Write .env.example and docs/settings.md from the settings class
+	$(BIN)/python -m tests.settings_docs
+
+lock: $(READY) ## Lock the dependencies again (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --all-extras --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra server --python-version 3.11 \
+		pyproject.toml -c requirements.lock -o infra/requirements.lock
+
+minio: ## Build MinIO from source into Go's bin folder (needs Go; about 8 minutes the first time)
+	@command -v $(GO) >/dev/null || { echo "Go is needed to build MinIO: https://go.dev/dl/" >&2; exit 1; }
+	$(GO) install $(MINIO_MODULE)
+
+wheel: $(READY) ## Build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+clean: ## Remove what make made, but not the data of `make dev`
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

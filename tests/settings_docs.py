@@ -1,0 +1,104 @@
+"""Write `.env.example` and `docs/settings.md` from the settings class: `make settings`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, SecretStr
+
+from gateway.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "gateway" / "settings.py"
+TEMPORARY = "the system's temporary folder"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One setting as a person sees it."""
+
+    group: str
+    name: str
+    other_name: str | None
+    default: str
+    description: str
+
+
+def entries() -> Iterator[Entry]:
+    """Give every setting in the order of the class, with the comment that heads its group."""
+    groups = _groups()
+    for field, info in Settings.model_fields.items():
+        alias = info.validation_alias
+        names = [f"GATEWAY_{field.upper()}"]
+        if isinstance(alias, AliasChoices):
+            names = [str(choice) for choice in alias.choices]
+        other = names[1] if len(names) > 1 else None
+        yield Entry(groups[field], names[0], other, _shown(info.default), info.description or "")
+
+
+def _groups() -> dict[str, str]:
+    """Read which comment stands over which field; the class itself does not keep comments."""
+    groups: dict[str, str] = {}
+    current = ""
+    for line in SOURCE.read_text().splitlines():
+        if heading := re.fullmatch(r"    # (\w.*)", line):
+            current = heading[1]
+        if field := re.match(r"    (\w+): .* = Field\(", line):
+            groups[field[1]] = current
+    return groups
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, tuple):
+        return ",".join(default)
+    if default == Path(tempfile.gettempdir()):
+        return TEMPORARY
+    return str(default)
+
+
+def example() -> str:
+    """Give the text of `.env.example`: every setting at its default, commented out."""
+    lines = ["# Every setting with its default. Copy to .env and take away the # of what you change."]
+    group = ""
+    for entry in entries():
+        if entry.group != group:
+            group = entry.group
+            lines += ["", f"# == {group} =="]
+        words = entry.description + (f" Also {entry.other_name}." if entry.other_name else "")
+        lines += ["", *textwrap.wrap(words, 118, initial_indent="# ", subsequent_indent="# ")]
+        lines.append(f"#{entry.name}={'' if entry.default == TEMPORARY else entry.default}")
+    return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """Give the text of `docs/settings.md`."""
+    lines = [
+        "# Settings",
+        "",
+        "Settings come from the environment, or from a file `.env` in the folder the program is started in. The",
+        "environment wins. Sizes are bytes, times are seconds. This page is written by `make settings`.",
+    ]
+    group = ""
+    for entry in entries():
+        if entry.group != group:
+            group = entry.group
+            lines += ["", f"## {group}", "", "| name | default | what it does |", "| --- | --- | --- |"]
+        default = entry.default if entry.default in ("", TEMPORARY) else f"`{entry.default.replace(',', ', ')}`"
+        also = f" Also `{entry.other_name}`." if entry.other_name else ""
+        lines.append(f"| `{entry.name}` | {default} | {entry.description.replace('|', chr(92) + '|')}{also} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / ".env.example").write_text(example())
+    (ROOT / "docs" / "settings.md").write_text(table())

@@ -1,0 +1,44 @@
+"""The settings class, `.env.example` and `docs/settings.md` say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings
+from tests.settings_docs import ROOT, entries, example, table
+
+
+def test_example_lists_every_setting() -> None:
+    """`.env.example` is what `make settings` writes."""
+    assert (ROOT / ".env.example").read_text() == example()
+
+
+def test_page_lists_every_setting() -> None:
+    """`docs/settings.md` is what `make settings` writes."""
+    assert (ROOT / "docs" / "settings.md").read_text() == table()
+
+
+def test_every_setting_has_a_group_and_a_reason() -> None:
+    """Every setting stands under a heading and is described by a sentence."""
+    for entry in entries():
+        assert entry.group, entry.name
+        assert entry.description.endswith("."), entry.name
+
+
+def test_example_is_a_working_env_file(tmp_path: Path) -> None:
+    """Taking away every # changes nothing: the values shown are the defaults, in a form that is read."""
+    lines = [line[1:] for line in example().splitlines() if re.match(r"#[A-Z_0-9]+=.", line)]
+    file = tmp_path / "settings.env"
+    file.write_text("\n".join(lines))
+    assert len(lines) >= 30
+    assert Settings(_env_file=file) == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("name", ["MAX_FILE_SIZE", "GATEWAY_MAX_FILE_SIZE"])
+def test_seed_names_work_with_and_without_prefix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four seed settings are read under their bare names too."""
+    monkeypatch.setenv(name, "7")
+    assert Settings(_env_file=None).max_file_size == 7
