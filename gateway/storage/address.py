@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from gateway.storage.sigv4 import encode_path
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,8 @@ class BucketAddress:
         if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
             host = f"{host}:{parts.port}"
         path = parts.path.rstrip("/")
+        if addressing_style == "virtual" and _is_ip_address(parts.hostname):
+            raise ValueError("virtual-host style needs a host name: a bucket cannot be put before an IP address")
         if addressing_style == "virtual":
             return cls(f"{parts.scheme}://{bucket}.{parts.netloc}", f"{bucket}.{host}", path)
         return cls(f"{parts.scheme}://{parts.netloc}", host, f"{path}/{bucket}")

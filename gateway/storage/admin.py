@@ -166,3 +166,13 @@ def _judge(origin: str, answer: aiohttp.ClientResponse) -> CorsProbe:
 
 def _words(answer: aiohttp.ClientResponse, name: str, fold: Any) -> set[str]:
     return {fold(word.strip()) for value in answer.headers.getall(name, []) for word in value.split(",")}
+
+
+async def multipart_uploads_of(config: StoreConfig, key: str) -> list[str]:
+    """Return the multipart upload ids of exactly this key: what a lost answer to CreateMultipartUpload left behind.
+
+    The whole key as prefix is the one listing that every store answers; MinIO answers no shorter one.
+    """
+    async with open_admin(config) as client:
+        answer = await client.list_multipart_uploads(Bucket=config.bucket, Prefix=key, MaxUploads=1000)
+        return [item["UploadId"] for item in answer.get("Uploads", []) if item.get("Key") == key]

@@ -109,14 +109,21 @@ class Presigner:
         self._now = now
 
     def part_urls(
-        self, key: str, multipart_upload_id: str, parts: Iterable[PartToSign], expires_in_seconds: int
+        self,
+        key: str,
+        multipart_upload_id: str,
+        parts: Iterable[PartToSign],
+        expires_in_seconds: int,
+        *,
+        signed_at: datetime | None = None,
     ) -> list[SignedRequest]:
         """Sign one UploadPart for each part, in their order.
 
         The exact size is signed, so the store refuses any other; a checksum is signed as a header, because stores
-        ignore one in the query. Raises ValueError for a part number outside 1 to 10,000 or a malformed checksum.
+        ignore one in the query. `signed_at` in the past repeats the URLs of that moment, to the byte, and ends them
+        as early. Raises ValueError for a part number outside 1 to 10,000 or a malformed checksum.
         """
-        moment = self._moment(expires_in_seconds)
+        moment = self._moment(expires_in_seconds, signed_at)
         expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
         batches = [
             _PartBatch(moment, self._address, key, multipart_upload_id, expires_in_seconds, with_checksum=checked)
@@ -212,10 +219,10 @@ class Presigner:
         fields |= {"key": key, **signing, "policy": encoded, "x-amz-signature": moment.sign_text(encoded)}
         return PostForm(f"{self._address.origin}{self._address.path(None)}", fields, expires_at)
 
-    def _moment(self, expires_in_seconds: int) -> Moment:
+    def _moment(self, expires_in_seconds: int, signed_at: datetime | None = None) -> Moment:
         if not 1 <= expires_in_seconds <= MAX_EXPIRES_IN_SECONDS:
             raise ValueError("a presigned URL lives between 1 second and 7 days")
-        return Moment(self._credentials, self._region, self._now())
+        return Moment(self._credentials, self._region, signed_at or self._now())
 
     def _presign(
         self, method: str, key: str, pairs: list[tuple[str, str]], headers: dict[str, str], expires_in_seconds: int
