@@ -111,7 +111,7 @@ def _note(source: Source, found: _File, kind: bytes, start: int, end: int) -> Lo
     elif kind == b"meta":
         found.has_meta = True
     elif kind in (b"mdat", b"moof"):
-        found.has_data = end > start or found.has_data
+        found.has_data = True
     if kind in _PADDING:
         payload = yield from source.at(start, 64)
         if start < end and (what := strong_beginning(payload)):

@@ -89,7 +89,8 @@ def _sequence(source: Source) -> Look[Structure]:
     data = yield from source.at(0, 12)
     width, height = data[4] << 4 | data[5] >> 4, (data[5] & 15) << 8 | data[6]
     aspect, rate = data[7] >> 4, data[7] & 15
-    if not width or not height or not 1 <= aspect <= 14 or not 1 <= rate <= 8 or not data[10] & 0x20:
+    # Rates 9 to 13 are reserved; Xing and libmpeg3 wrote them for slow pictures, and players take them.
+    if not width or not height or not 1 <= aspect <= 14 or not 1 <= rate <= 13 or not data[10] & 0x20:
         raise broken("The sequence header names impossible numbers", "mpg")
     length = 12
     matrix = data[11] & 2
