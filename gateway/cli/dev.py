@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -80,12 +81,12 @@ def _introduce(stack: RunningStack, console: Console) -> None:
     }
     console.print("\nThe gateway is ready.", style="bold green")
     for name, value in lines.items():
-        console.print(f"  [bold]{name:<8}[/bold] {value}")
+        console.print(f"  {name:<8} {value}", markup=False)
     console.print("\nUpload a file:", style="bold")
-    console.print(f"  {program} upload FILE --url {choices.address} --key {choices.key}", markup=False)
+    console.print(f"  {program} upload FILE --url {choices.address} --key {shlex.quote(choices.key)}", markup=False)
     console.print("or step by step, beginning with:", style="bold")
     console.print(
-        f"  curl -sS {choices.address}/v1/uploads -H 'Authorization: Bearer {choices.key}' "
+        f"  curl -sS {choices.address}/v1/uploads -H {shlex.quote(f'Authorization: Bearer {choices.key}')} "
         """-H 'Content-Type: application/json' -d '{"filename": "talk.mp3", "size_bytes": 1048576}'""",
         markup=False,
     )

@@ -82,9 +82,7 @@ def _key(settings: Settings) -> str:
         parse_key(key)
     except Unauthenticated:
         where = "GATEWAY_DEV_KEY" if settings.dev_key else str(file)
-        raise StackError(
-            f"{where} holds no API key: it reads gw_ID_SECRET, ID 8 to 32 of 0-9a-z, SECRET 32 or more of 0-9A-Za-z_-."
-        ) from None
+        raise StackError(f"{where} holds no API key: 8 to 200 printable characters without spaces.") from None
     return key
 
 

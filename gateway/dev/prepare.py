@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from gateway.auth.api_keys import parse_key
+from gateway.bootstrap import store_config_of
 from gateway.database import api_keys, migrate
 from gateway.database.engine import Database
 from gateway.dev.postgres import PostgresServer
@@ -17,8 +18,6 @@ from gateway.domain.errors import DatabaseUnavailable
 from gateway.settings import Settings
 from gateway.storage import admin
 from gateway.storage.errors import StoreError, StoreUnavailable
-from gateway.storage.models import StoreConfig
-from gateway.storage.sigv4 import Credentials
 
 DEV_TENANT = "dev"
 DATABASE = "gateway"
@@ -56,9 +55,7 @@ async def _add_key(url: str, text: str) -> None:
             database, key_id=key.key_id, tenant_id=DEV_TENANT, name="gateway dev", secret_hash=key.secret_hash
         )
         if await api_keys.find_live(database, key.key_id) != (DEV_TENANT, key.secret_hash):
-            raise StackError(
-                f"The development key gw_{key.key_id}_… is revoked or has another secret here: set a new one."
-            )
+            raise StackError(f"The key {key.key_id} is revoked or has another secret here: set a new GATEWAY_DEV_KEY.")
     finally:
         await database.close()
 
@@ -71,28 +68,13 @@ async def prepare_store(settings: Settings, *, embedded: bool) -> list[str]:
     Raises:
         StackError: The store does not answer or refuses.
     """
-    config = StoreConfig(
-        endpoint=settings.s3_endpoint,
-        bucket=settings.s3_bucket,
-        region=settings.s3_region,
-        credentials=_credentials(settings),
-        addressing_style=settings.s3_addressing_style,
-    )
+    config = store_config_of(settings)
     try:
         made = await admin.ensure_bucket(config)
-        if made or embedded:
+        if settings.allowed_origins and (made or embedded):
             await admin.put_bucket_cors(config, settings.allowed_origins)
         async with aiohttp.ClientSession() as session:
             probes = [await admin.probe_cors(config, origin, session) for origin in settings.allowed_origins]
     except (StoreError, StoreUnavailable) as error:
         raise StackError(f"The store at {settings.s3_endpoint} refuses or does not answer: {error}") from error
     return [f"A page of {probe.origin} cannot upload: {probe.detail}." for probe in probes if not probe.allowed]
-
-
-def _credentials(settings: Settings) -> Credentials:
-    token = settings.s3_session_token
-    return Credentials(
-        settings.s3_access_key_id,
-        settings.s3_secret_access_key.get_secret_value(),
-        token.get_secret_value() if token else None,
-    )
