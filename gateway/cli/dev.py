@@ -75,7 +75,7 @@ def _introduce(stack: RunningStack, console: Console) -> None:
     program = _program()
     lines = {
         "Address": choices.address,
-        "API": f"{choices.address}/docs",
+        "OpenAPI": f"{choices.address}/openapi.json",
         "Key": choices.key,
         "Logs": str(choices.data_dir / "logs"),
     }
