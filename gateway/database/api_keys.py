@@ -10,10 +10,13 @@ from gateway.database.engine import Database
 
 async def add(database: Database, *, key_id: str, tenant_id: str, name: str, secret_hash: bytes) -> bool:
     """Add a key, or return False when its id is taken; adding the same key twice changes nothing."""
-    return 0 < await database.execute(
-        """INSERT INTO api_keys (id, tenant_id, name, secret_hash)
+    return (
+        await database.execute(
+            """INSERT INTO api_keys (id, tenant_id, name, secret_hash)
         VALUES (%(id)s, %(tenant_id)s, %(name)s, %(secret_hash)s) ON CONFLICT (id) DO NOTHING""",
-        {"id": key_id, "tenant_id": tenant_id, "name": name, "secret_hash": secret_hash},
+            {"id": key_id, "tenant_id": tenant_id, "name": name, "secret_hash": secret_hash},
+        )
+        > 0
     )
 
 
@@ -27,8 +30,11 @@ async def find_live(database: Database, key_id: str) -> tuple[str, bytes] | None
 
 async def revoke(database: Database, key_id: str) -> bool:
     """Revoke a key at once; False when there is no such live key."""
-    return 0 < await database.execute(
-        "UPDATE api_keys SET revoked_at = now() WHERE id = %(id)s AND revoked_at IS NULL", {"id": key_id}
+    return (
+        await database.execute(
+            "UPDATE api_keys SET revoked_at = now() WHERE id = %(id)s AND revoked_at IS NULL", {"id": key_id}
+        )
+        > 0
     )
 
 

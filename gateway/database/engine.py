@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from gateway.domain.errors import DatabaseUnavailable
 
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
-"""A connection in autocommit mode: one statement is one transaction unless `Database.transaction` opened a longer one."""
+"""A connection in autocommit mode: one statement is one transaction, unless `Database.transaction` opened one."""
 
 
 class Database:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -31,6 +31,10 @@ notified AS (SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id)
 SELECT {_COLUMNS} FROM moved, notified"""
 
 
+StoredAs: TypeAlias = tuple[int, int, str, str | None]
+"""A part to assemble: part_number, size_bytes, etag, base64 SHA-256 or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """Describe one transition and what is learned with it. None leaves a column as it is."""
@@ -45,6 +49,7 @@ class Move:
     observed_etag: str | None = None
     content_type: str | None = None
     detection: Mapping[str, Any] | None = None
+    assembly: Sequence[StoredAs] | None = None
     rejection: Rejection | None = None
     cleanup_pending: bool | None = None
     expired_only: bool | None = None
@@ -65,6 +70,7 @@ WITH moved AS (
         observed_etag = coalesce(%(observed_etag)s, observed_etag),
         content_type = coalesce(%(content_type)s, content_type),
         detection = coalesce(%(detection)s, detection),
+        assembly = coalesce(%(assembly)s, assembly),
         rejection_code = %(rejection_code)s,
         rejection_detail = %(rejection_detail)s,
         cleanup_pending = coalesce(%(cleanup_pending)s, cleanup_pending)
@@ -100,6 +106,7 @@ async def move(connection: Connection, upload_id: UUID, change: Move) -> Upload 
             "observed_etag": change.observed_etag,
             "content_type": change.content_type,
             "detection": Jsonb(change.detection) if change.detection is not None else None,
+            "assembly": Jsonb(change.assembly) if change.assembly is not None else None,
             "rejection_code": rejection.code if rejection else None,
             "rejection_detail": rejection.detail if rejection else None,
             "cleanup_pending": change.cleanup_pending,
@@ -127,11 +134,19 @@ VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(decla
     )
 
 
+async def drop_intent(connection: Connection, upload_id: UUID) -> None:
+    """Take an intent back before anything was asked of the store."""
+    await connection.execute(
+        "DELETE FROM uploads WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL",
+        {"id": upload_id},
+    )
+
+
 _OPEN = (
     """
 WITH moved AS (
-    UPDATE uploads SET multipart_upload_id = %(multipart_upload_id)s, lease_token = NULL, lease_until = NULL,
-        updated_at = now()
+    UPDATE uploads SET multipart_upload_id = %(multipart_upload_id)s, expires_at = %(expires_at)s,
+        lease_token = NULL, lease_until = NULL, updated_at = now()
     WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL AND lease_token = %(fence)s
     RETURNING *
 ),"""
@@ -139,7 +154,9 @@ WITH moved AS (
 )
 
 
-async def open_parts(database: Database, upload_id: UUID, *, multipart_upload_id: str, fence: UUID) -> Upload | None:
+async def open_parts(
+    database: Database, upload_id: UUID, *, multipart_upload_id: str, fence: UUID, expires_at: datetime
+) -> Upload | None:
     """Record the store's answer to CreateMultipartUpload, unless another process took the intent over."""
     row = await database.fetch_one(
         _OPEN,
@@ -147,6 +164,7 @@ async def open_parts(database: Database, upload_id: UUID, *, multipart_upload_id
             "id": upload_id,
             "multipart_upload_id": multipart_upload_id,
             "fence": fence,
+            "expires_at": expires_at,
             "event": "created",
             "data": Jsonb({}),
         },
@@ -161,6 +179,14 @@ async def find(database: Database, tenant_id: str, upload_id: UUID) -> Upload | 
         {"id": upload_id, "tenant_id": tenant_id},
     )
     return _upload(row) if row else None
+
+
+async def find_assembly(database: Database, upload_id: UUID) -> list[StoredAs] | None:
+    """Return the parts that were chosen for assembly, or None before `complete` chose them."""
+    row = await database.fetch_one("SELECT assembly FROM uploads WHERE id = %(id)s", {"id": upload_id})
+    if row is None or row["assembly"] is None:
+        return None
+    return [(number, size, etag, checksum) for number, size, etag, checksum in row["assembly"]]
 
 
 async def find_for_job(database: Database, upload_id: UUID) -> Upload | None:
@@ -199,10 +225,13 @@ async def take_lease(database: Database, upload_id: UUID, *, token: UUID, second
 
 async def renew_lease(database: Database, upload_id: UUID, *, token: UUID, seconds: float) -> bool:
     """Give a sign of life; False when the lease is another's by now. Zero seconds hands the upload on."""
-    return 0 < await database.execute(
-        """UPDATE uploads SET lease_until = now() + make_interval(secs => %(seconds)s)
+    return (
+        await database.execute(
+            """UPDATE uploads SET lease_until = now() + make_interval(secs => %(seconds)s)
         WHERE id = %(id)s AND lease_token = %(token)s""",
-        {"id": upload_id, "token": token, "seconds": seconds},
+            {"id": upload_id, "token": token, "seconds": seconds},
+        )
+        > 0
     )
 
 

@@ -8,6 +8,8 @@ GatewayError
 ├── Conflict           not in this state
 ├── Gone               it was there, and its time is over
 ├── TooLarge           over a limit in bytes
+├── RequestTimeout     the body came too slowly
+├── LengthRequired     the body's length is not said
 └── Unavailable        a part the gateway needs does not answer; nothing is lost
 
 `code` is the stable word clients switch on; only `api/problems.py` knows what it means in HTTP.
@@ -86,6 +88,13 @@ class WrongState(Conflict):
     title = "Wrong state"
 
 
+class LeaseLost(Conflict):
+    """Another process went on with this upload."""
+
+    code = "lease_lost"
+    title = "Taken over"
+
+
 class PartsMismatch(Conflict):
     """The parts in the store are not the parts of the plan."""
 
@@ -119,6 +128,20 @@ class BodyTooLarge(TooLarge):
 
     code = "body_too_large"
     title = "Request body too large"
+
+
+class RequestTimeout(GatewayError):
+    """The body came too slowly."""
+
+    code = "request_timeout"
+    title = "Request timeout"
+
+
+class LengthRequired(GatewayError):
+    """The request must say how long its body is."""
+
+    code = "length_required"
+    title = "Length required"
 
 
 class Unavailable(GatewayError):

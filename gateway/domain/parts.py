@@ -76,9 +76,7 @@ def plan_parts(size_bytes: int, bounds: PartBounds, requested_part_size: int | N
 
 def _requested_plan(size_bytes: int, part_size: int) -> PartPlan:
     if not S3_MIN_PART_SIZE <= part_size <= S3_MAX_PART_SIZE:
-        raise Invalid(
-            f"part_size_bytes must lie between {S3_MIN_PART_SIZE} (5 MiB) and {S3_MAX_PART_SIZE} (5 GiB)."
-        )
+        raise Invalid(f"part_size_bytes must lie between {S3_MIN_PART_SIZE} (5 MiB) and {S3_MAX_PART_SIZE} (5 GiB).")
     plan = PartPlan(size_bytes, part_size)
     if plan.part_count > S3_MAX_PARTS:
         raise Invalid(f"part_size_bytes of {part_size} makes more than {S3_MAX_PARTS} parts.")

@@ -28,6 +28,8 @@ CREATE TABLE uploads (
     content_type text NOT NULL,
     -- NULL while the store has not answered CreateMultipartUpload: the row is the intent to call it.
     multipart_upload_id text,
+    -- [[part_number, size_bytes, etag, checksum_sha256], ...] as compared with the plan: this and no other is assembled.
+    assembly jsonb,
     observed_size_bytes bigint,
     observed_etag text,
     detection jsonb,
@@ -83,7 +85,7 @@ CREATE TABLE api_keys (
     id text PRIMARY KEY,
     tenant_id text NOT NULL,
     name text NOT NULL,
-    -- SHA-256 of a 256-bit random secret: nothing to guess, so no slow hash is needed.
+    -- SHA-256 of the key. It holds 256 random bits: nothing to guess, so no slow hash is needed.
     secret_hash bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz

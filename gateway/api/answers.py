@@ -1,0 +1,60 @@
+"""Write answers: plain dictionaries through orjson, because validating our own output costs more than making it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from gateway.domain.upload import State, Upload
+from gateway.uploads.sign import SignedPart
+
+NO_STORE = {"cache-control": "no-store"}
+"""Answers carry URLs that are as good as keys while they live."""
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON that no cache keeps."""
+    return Response(
+        orjson.dumps(content), status, headers={**NO_STORE, **(headers or {})}, media_type="application/json"
+    )
+
+
+def upload_answer(upload: Upload) -> dict[str, Any]:
+    """Return what a client may know of an upload: never the store's own UploadId, the bucket or a lease."""
+    plan = upload.plan
+    rejection = upload.rejection
+    return {
+        "upload_id": upload.id,
+        "state": upload.state,
+        "filename": upload.filename,
+        "size_bytes": upload.observed_size_bytes or upload.declared_size_bytes,
+        "content_type": upload.content_type if upload.state is State.READY else upload.declared_content_type,
+        "part_size_bytes": upload.part_size_bytes,
+        "part_count": plan.part_count if plan else None,
+        "object_key": upload.object_key,
+        "etag": upload.observed_etag if upload.state is State.READY else None,
+        "metadata": upload.metadata,
+        "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,
+        "detection": upload.detection,
+        "created_at": upload.created_at,
+        "updated_at": upload.updated_at,
+        "expires_at": upload.expires_at,
+    }
+
+
+def parts_answer(parts: Iterable[SignedPart]) -> list[dict[str, Any]]:
+    """Return signed parts as the client sends them."""
+    return [
+        {
+            "part_number": part.part_number,
+            "size_bytes": part.size_bytes,
+            "method": part.request.method,
+            "url": part.request.url,
+            "headers": part.request.headers,
+            "expires_at": part.request.expires_at,
+        }
+        for part in parts
+    ]

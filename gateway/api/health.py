@@ -1,0 +1,70 @@
+"""Say whether this process lives and whether it can do its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.api.answers import json_response
+from gateway.api.requests import gateway_of
+from gateway.database import schema
+from gateway.domain.errors import GatewayError
+from gateway.uploads.gateway import Gateway
+
+router = APIRouter(tags=["health"])
+
+CHECK_SECONDS = 3.0
+"""Load balancers give up after a few seconds; a slow part is a part that is not ready."""
+
+
+class Health(BaseModel):
+    """This process answers."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """Each part with `ok` or what is wrong."""
+
+    status: str
+    checks: dict[str, str]
+
+
+@router.get("/healthz", response_model=Health)
+async def healthz() -> Response:
+    """Say that the process lives; it asks nothing of the parts around it."""
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "A part is missing."}}
+)
+async def readyz(request: Request) -> Response:
+    """Say whether database, migrations and store are there."""
+    gateway = gateway_of(request)
+    names = ("database", "migrations", "store")
+    found = await asyncio.gather(
+        _check(gateway.database.fetch_one("SELECT 1", {})), _migrations(gateway), _check(gateway.store.head_bucket())
+    )
+    checks = dict(zip(names, found, strict=True))
+    ready = all(answer == "ok" for answer in found)
+    return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+
+
+async def _migrations(gateway: Gateway) -> str:
+    return await _check(schema.require_current(gateway.database))
+
+
+async def _check(asked: Awaitable[Any]) -> str:
+    try:
+        await asyncio.wait_for(asked, CHECK_SECONDS)
+    except TimeoutError:
+        return "does not answer in time"
+    except GatewayError as exc:
+        return exc.detail
+    return "ok"

@@ -1,0 +1,148 @@
+"""Say what goes in and out of the API, and nothing else: no model here has behaviour."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.domain.upload import State
+from gateway.uploads.sign import MAX_PARTS_A_CALL
+
+Sha256 = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="Base64 of the SHA-256 of the part's bytes.")
+]
+PartNumber = Annotated[int, Field(ge=1, le=10_000, description="S3 numbers parts from 1 to 10,000.")]
+MetadataName = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=1024)]
+
+
+class _Strict(BaseModel):
+    """Take JSON's own types only ("7", 7.0 and true are no sizes) and no unknown field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class CreateUpload(_Strict):
+    """Declare a file."""
+
+    filename: str = Field(min_length=1, max_length=1024, examples=["interview.mp3"])
+    size_bytes: int = Field(description="Exact size of the file, bytes.", examples=[73400320])
+    content_type: str | None = Field(None, max_length=255, examples=["audio/mpeg"])
+    part_size_bytes: int | None = Field(None, description="Wish for a part size, 5 MiB to 5 GiB.")
+    metadata: dict[MetadataName, MetadataValue] = Field(
+        default_factory=dict, max_length=32, description="Kept with the upload and given back; never sent to the store."
+    )
+    part_checksums: Literal["sha256"] | Annotated[list[Sha256], Field(min_length=1, max_length=10_000)] | None = Field(
+        None,
+        description="`sha256`: every part is signed with its SHA-256 and refused by the store if its bytes differ. "
+        "Or the checksums themselves, in the order of the parts.",
+    )
+
+
+class WantedPart(_Strict):
+    """Ask for the URL of a part with a checksum."""
+
+    part_number: PartNumber
+    checksum_sha256: Sha256 | None = None
+
+
+class SignParts(_Strict):
+    """Ask for part URLs, by number or with checksums."""
+
+    part_numbers: list[PartNumber] | None = Field(None, min_length=1, max_length=MAX_PARTS_A_CALL)
+    parts: list[WantedPart] | None = Field(None, min_length=1, max_length=MAX_PARTS_A_CALL)
+
+
+class NamedPart(_Strict):
+    """Name a part that was sent, with the ETag the store answered (quotes do not matter)."""
+
+    part_number: PartNumber
+    etag: str = Field(min_length=1, max_length=128)
+
+
+class CompleteUpload(_Strict):
+    """Complete an upload; without `parts`, what the store holds counts."""
+
+    parts: list[NamedPart] | None = Field(None, min_length=1, max_length=10_000)
+
+
+class SignedPart(BaseModel):
+    """A request to send as it is: PUT the part's bytes to `url` with `headers`."""
+
+    part_number: int
+    size_bytes: int
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class SignedParts(BaseModel):
+    """Signed parts, in the order asked for."""
+
+    parts: list[SignedPart]
+
+
+class StoredPart(BaseModel):
+    """A part as the store holds it."""
+
+    part_number: int
+    size_bytes: int
+    etag: str
+    checksum_sha256: str | None
+
+
+class StoredParts(BaseModel):
+    """Every part the store holds, in order."""
+
+    parts: list[StoredPart]
+
+
+class Rejection(BaseModel):
+    """Why the file was refused."""
+
+    code: str
+    detail: str
+
+
+class Upload(BaseModel):
+    """An upload. `content_type` is what was observed once it is ready, and what the extension says before."""
+
+    upload_id: UUID
+    state: State
+    filename: str
+    size_bytes: int | None
+    content_type: str | None
+    part_size_bytes: int | None
+    part_count: int | None
+    object_key: str
+    etag: str | None
+    metadata: dict[str, Any]
+    rejection: Rejection | None
+    detection: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+
+
+class CreatedUpload(Upload):
+    """A new upload with the URLs of its first 100 parts (none where their checksums are still to come)."""
+
+    parts: list[SignedPart]
+
+
+class UploadPage(BaseModel):
+    """A page of uploads, newest first; pass `next_cursor` as `cursor` for the next one."""
+
+    uploads: list[Upload]
+    next_cursor: UUID | None
+
+
+class Download(BaseModel):
+    """Where to GET the file, and until when."""
+
+    url: str
+    expires_at: datetime

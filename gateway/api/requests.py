@@ -1,0 +1,98 @@
+"""Read requests: who asks, and a JSON body that is bounded before it is parsed."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from uuid import UUID
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from gateway.api.problems import invalid_fields
+from gateway.auth.api_keys import authenticate
+from gateway.database import api_keys
+from gateway.domain.errors import BodyTooLarge, Invalid, NotFound, Unauthenticated
+from gateway.domain.principal import Principal
+from gateway.settings import Settings
+from gateway.uploads.gateway import Gateway
+
+Body = TypeVar("Body", bound=BaseModel)
+
+MAX_IDEMPOTENCY_KEY = 255
+
+
+def gateway_of(request: Request) -> Gateway:
+    """Return the gateway that serves this request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def settings_of(request: Request) -> Settings:
+    """Return the settings this process was started with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def principal_of(request: Request) -> Principal:
+    """Return whom the Authorization header stands for; raise Unauthenticated."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not text:
+        raise Unauthenticated
+    database = gateway_of(request).database
+    return await authenticate(text.strip(), lambda key_id: api_keys.find_live(database, key_id))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read a body of at most *limit* bytes; raise BodyTooLarge before or while it grows past it."""
+    announced = request.headers.get("content-length")
+    if announced is not None and announced.isdecimal() and int(announced) > limit:
+        raise BodyTooLarge(f"A request body here has at most {limit} bytes.")
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > limit:
+            raise BodyTooLarge(f"A request body here has at most {limit} bytes.")
+    return bytes(chunks)
+
+
+async def read_json(request: Request, model: type[Body], *, optional: bool = False) -> Body:
+    """Parse the body into *model*; NaN, huge numbers, deep nesting and unknown fields raise Invalid.
+
+    Of a key given twice the last one counts. An empty body is `{}` where the body is *optional*.
+    """
+    body = await read_body(request, settings_of(request).max_body_bytes)
+    if optional and not body.strip():
+        body = b"{}"
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as exc:
+        raise invalid_fields(exc.errors(include_input=False, include_url=False, include_context=False)) from None
+
+
+def upload_id_of(text: str) -> UUID:
+    """Parse an upload id; what is none is not found, like one that does not exist."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound from None
+
+
+def idempotency_key_of(request: Request) -> str | None:
+    """Return the Idempotency-Key header, quotes stripped; raise Invalid for an empty, endless or unprintable one."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    key = key.strip().removeprefix('"').removesuffix('"')
+    if not key or len(key) > MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+        raise Invalid(f"Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")
+    return key
+
+
+def wait_of(request: Request, longest_seconds: float = 30.0) -> float:
+    """Return N of `Prefer: wait=N` (RFC 7240), at most *longest_seconds*; 0 without one."""
+    for header in request.headers.getlist("prefer"):
+        for preference in header.split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            if name.strip().lower() == "wait" and value.strip().isdecimal():
+                return min(float(value.strip()[:6]), longest_seconds)
+    return 0.0

@@ -1,0 +1,122 @@
+"""Build the parts from the settings; nothing else in the package makes a client, a pool or a signer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.database.engine import Database
+from gateway.database.queue import JobQueue
+from gateway.database.uploads import NOTIFY_CHANNEL
+from gateway.domain.parts import PartBounds
+from gateway.domain.policy import Policy
+from gateway.events.fan_out import Wakeups
+from gateway.settings import Settings
+from gateway.storage.clock import StoreClock
+from gateway.storage.models import StoreConfig
+from gateway.storage.presign import Presigner
+from gateway.storage.s3 import open_store
+from gateway.storage.sigv4 import Credentials
+from gateway.uploads.gateway import Gateway, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """Say how long a part may take to stop, in seconds."""
+
+    work_seconds: float = 20.0
+
+
+def utc_now() -> datetime:
+    """Return the time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Take the limits out of the settings."""
+    return Policy(
+        max_file_size=settings.max_file_size,
+        allowed_extensions=frozenset(settings.allowed_upload_extensions),
+        type_mismatch=settings.type_mismatch,
+        part_bounds=PartBounds(settings.min_part_size, settings.max_part_size, settings.target_part_count),
+        part_url_seconds=settings.part_url_seconds,
+        download_url_seconds=settings.download_url_seconds,
+        upload_seconds=settings.upload_seconds,
+        complete_budget_seconds=settings.complete_budget_seconds,
+        lease_seconds=settings.lease_seconds,
+        idempotency_seconds=settings.idempotency_seconds,
+    )
+
+
+def store_config_of(settings: Settings) -> StoreConfig:
+    """Take the gateway's own way to the store out of the settings."""
+    token = settings.s3_session_token
+    return StoreConfig(
+        endpoint=settings.s3_endpoint,
+        bucket=settings.s3_bucket,
+        region=settings.s3_region,
+        credentials=Credentials(
+            settings.s3_access_key_id,
+            settings.s3_secret_access_key.get_secret_value(),
+            token.get_secret_value() if token else None,
+        ),
+        addressing_style=settings.s3_addressing_style,
+        timeout_seconds=settings.s3_timeout_seconds,
+        max_attempts=settings.s3_max_attempts,
+        pool_size=settings.s3_pool_size,
+    )
+
+
+def presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
+    """Build the signer of clients' URLs: for the public address and, if there is one, with the separate key."""
+    config = store_config_of(settings)
+    credentials = config.credentials
+    if settings.s3_signing_access_key_id and settings.s3_signing_secret_access_key:
+        credentials = Credentials(
+            settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key.get_secret_value()
+        )
+    endpoint = settings.s3_public_endpoint or settings.s3_endpoint
+    return Presigner(endpoint, config.bucket, config.region, credentials, config.addressing_style, clock)
+
+
+def database_of(settings: Settings) -> Database:
+    """Build the pool of connections, closed."""
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        timeout_seconds=settings.database_timeout_seconds,
+    )
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncIterator[Gateway]:
+    """Open everything the use cases need and close it again, work in hand first."""
+    database = database_of(settings)
+    url = settings.database_url.get_secret_value()
+    wakeups = Wakeups(url, NOTIFY_CHANNEL)
+    clock = StoreClock(utc_now)
+    config = store_config_of(settings)
+    work = Work()
+    await database.open()
+    try:
+        async with open_store(config, clock) as store:
+            await wakeups.open()
+            yield Gateway(
+                policy=policy_of(settings),
+                bucket=settings.s3_bucket,
+                key_prefix=settings.s3_object_key_prefix,
+                database=database,
+                store=store,
+                store_config=config,
+                presigner=presigner_of(settings, clock),
+                queue=JobQueue(url),
+                wakeups=wakeups,
+                work=work,
+                now=utc_now,
+            )
+            await work.close((grace or Grace()).work_seconds)
+    finally:
+        await wakeups.close()
+        await database.close()

@@ -1,0 +1,26 @@
+"""Migrate the database: `gateway db`."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.cli.environment import fail, read_settings
+from gateway.database.migrate import head, upgrade
+from gateway.domain.errors import GatewayError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def db() -> None:
+    """Look after the database."""
+
+
+@app.command()
+def migrate() -> None:
+    """Apply every pending migration; safe to run from many places at once and again."""
+    try:
+        upgrade(read_settings().database_url.get_secret_value())
+    except GatewayError as exc:
+        fail(exc.detail)
+    typer.echo(f"The database is at schema {head()}.")

@@ -1,0 +1,35 @@
+"""Run the jobs: `gateway worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import typer
+
+from gateway import logs
+from gateway.cli.environment import fail, read_settings
+from gateway.domain.errors import GatewayError
+from gateway.jobs.worker import run_worker
+from gateway.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def worker() -> None:
+    """Finish what a dead process left and sweep what was abandoned, until SIGTERM or Ctrl-C."""
+    settings = read_settings()
+    logs.configure(settings.log_level)
+    try:
+        asyncio.run(_run(settings))
+    except GatewayError as exc:
+        fail(exc.detail)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_worker(settings, stop)

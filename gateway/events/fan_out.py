@@ -1,0 +1,86 @@
+"""Wake those who wait for an upload when any process changed it.
+
+PostgreSQL's NOTIFY carries only "look again": a notice that is lost, doubled or late costs time, never a fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Wakeups:
+    """Listen on one connection for the whole process and wake subscribers by topic (tenant id or upload id)."""
+
+    def __init__(self, url: str, channel: str) -> None:
+        self._url = url
+        self._channel = channel
+        self._subscribers: dict[str, set[asyncio.Event]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start listening; a database that is away is tried again until `close`."""
+        self._task = asyncio.create_task(self._run(), name="wakeups")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
+        """Lend an event that is set whenever *topic* may have changed; clear it before you look."""
+        waker = asyncio.Event()
+        self._subscribers.setdefault(topic, set()).add(waker)
+        try:
+            yield waker
+        finally:
+            wakers = self._subscribers[topic]
+            wakers.discard(waker)
+            if not wakers:
+                del self._subscribers[topic]
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=5
+                ) as connection:
+                    await connection.execute(f"LISTEN {self._channel}".encode())
+                    failures = 0
+                    # Whatever was told while nobody listened is gone: everyone looks again.
+                    self._wake_all()
+                    async for notice in connection.notifies():
+                        self._wake(notice.payload)
+            except (psycopg.Error, OSError):
+                logger.warning("lost the database's notices; listening again", extra={"failures": failures})
+            await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
+            failures += 1
+
+    def _wake(self, payload: str) -> None:
+        for topic in payload.split(" "):
+            for waker in self._subscribers.get(topic, ()):
+                waker.set()
+
+    def _wake_all(self) -> None:
+        for wakers in self._subscribers.values():
+            for waker in wakers:
+                waker.set()
+
+
+async def wait_for(waker: asyncio.Event, seconds: float) -> None:
+    """Return when *waker* is set or *seconds* are over, whichever is first."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(waker.wait(), seconds)

@@ -1,0 +1,74 @@
+"""Run the jobs: finish what a dead process left, sweep what was abandoned."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from uuid import UUID
+
+from procrastinate import App, RetryStrategy
+
+from gateway.bootstrap import open_gateway
+from gateway.domain.errors import GatewayError, PartsMismatch
+from gateway.settings import Settings
+from gateway.uploads.finish import FINISH_TASK, resume
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.sweep import sweep
+
+logger = logging.getLogger(__name__)
+
+CONCURRENCY = 8
+"""Jobs at once; each holds at most one database connection and a few store calls."""
+
+FINISH_ATTEMPTS = 8
+"""With the wait doubling from 2 s, eight tries cover a store that is away for eight minutes; then sweeps go on."""
+
+
+def register(app: App, gateway: Gateway) -> None:
+    """Give the queue's job names their meaning."""
+
+    @app.task(name=FINISH_TASK, retry=RetryStrategy(max_attempts=FINISH_ATTEMPTS, exponential_wait=2))
+    async def finish_upload(upload_id: str) -> None:
+        # A part that was replaced opened the upload again: the client's turn, not a failed job.
+        with suppress(PartsMismatch):
+            await resume(gateway, UUID(upload_id))
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until *stop* is set; a job in hand gets time to end, and what it does not end is taken up again."""
+    async with open_gateway(settings) as gateway:
+        app = gateway.queue.app
+        register(app, gateway)
+        async with app.open_async():
+            worker = asyncio.create_task(
+                app.run_worker_async(
+                    concurrency=CONCURRENCY,
+                    install_signal_handlers=False,
+                    delete_jobs="successful",
+                    fetch_job_polling_interval=2.0,
+                    shutdown_graceful_timeout=20.0,
+                )
+            )
+            sweeper = asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds))
+            stopped = asyncio.create_task(stop.wait())
+            # Either of the two ending by itself is a failure to be seen, not slept through.
+            await asyncio.wait({worker, sweeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (stopped, sweeper, worker):
+                task.cancel()
+            results = await asyncio.gather(worker, sweeper, return_exceptions=True)
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+
+
+async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:
+    while True:
+        try:
+            counts = await sweep(gateway)
+        except GatewayError as exc:
+            logger.warning("sweep failed; trying again", extra={"code": exc.code})
+        else:
+            if any(counts.values()):
+                logger.info("swept", extra=counts)
+        await asyncio.sleep(every_seconds)

@@ -1,0 +1,38 @@
+"""Abort an upload that is still open."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from uuid import UUID
+
+from gateway.database import uploads
+from gateway.database.uploads import Move
+from gateway.domain.errors import Unavailable, WrongState
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State, Upload
+from gateway.uploads.clean_up import clean_up
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.load import load
+
+_NOTHING_LEFT = frozenset({State.ABORTED, State.EXPIRED, State.REJECTED})
+
+
+async def abort(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
+    """Abort an open upload and remove its parts; again is fine, and so is one that ended without being ready.
+
+    Raises NotFound, and WrongState while it completes and once it is ready: of an abort and a complete at the same
+    time, one wins.
+    """
+    upload = await load(gateway, principal, upload_id)
+    if upload.state is State.UPLOADING:
+        change = Move(after=State.UPLOADING, to=State.ABORTED, cleanup_pending=True)
+        async with gateway.database.connection() as connection:
+            aborted = await uploads.move(connection, upload.id, change)
+        if aborted is not None:
+            with suppress(Unavailable):
+                await clean_up(gateway, aborted)
+            return aborted
+        upload = await load(gateway, principal, upload_id)
+    if upload.state not in _NOTHING_LEFT:
+        raise WrongState(f"The upload is {upload.state}; it can no longer be aborted.", state=upload.state.value)
+    return upload

@@ -1,0 +1,83 @@
+"""Turn the chosen parts into an object: completing → validating."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.database import uploads
+from gateway.database.uploads import Move, StoredAs
+from gateway.domain.errors import LeaseLost, PartsMismatch
+from gateway.domain.upload import Rejection, State, Upload
+from gateway.storage.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchKey, NoSuchUpload
+from gateway.storage.models import CompletedPart, ObjectHead
+from gateway.uploads.gateway import Gateway
+
+
+async def assemble(gateway: Gateway, upload: Upload) -> Upload:
+    """Complete the multipart upload with the parts that were claimed; any number of runs gives one object.
+
+    Raises PartsMismatch after moving the upload back to uploading, and Unavailable with nothing moved.
+    """
+    assembly = await uploads.find_assembly(gateway.database, upload.id)
+    if sum(size for _, size, _, _ in assembly or ()) > gateway.policy.max_file_size:
+        limit = gateway.policy.max_file_size
+        return await _reject(gateway, upload, "file_too_large", f"The parts are together larger than {limit} bytes.")
+    try:
+        etag = await _complete(gateway, upload, assembly)
+    except NoSuchUpload:
+        return await _look_for_object(gateway, upload)
+    except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
+        await _reopen(gateway, upload)
+        raise PartsMismatch("The store no longer holds a part as it was listed. Send it again and complete.") from exc
+    return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=etag))
+
+
+async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> str:
+    if assembly is None or upload.multipart_upload_id is None:
+        raise NoSuchUpload
+    parts = [CompletedPart(number, etag, checksum) for number, _, etag, checksum in assembly]
+    if upload.part_checksums is None:
+        parts = [CompletedPart(part.part_number, part.etag) for part in parts]
+    return await gateway.store.complete_multipart_upload(upload.object_key, upload.multipart_upload_id, parts)
+
+
+async def _look_for_object(gateway: Gateway, upload: Upload) -> Upload:
+    """Tell a completion whose answer was lost from parts that are gone.
+
+    The store knows no such multipart upload in both cases; an object with our upload_id in its metadata is the first.
+    """
+    try:
+        head = await gateway.store.head_object(upload.object_key)
+    except NoSuchKey:
+        head = None
+    if head is not None and _is_ours(upload, head):
+        return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=head.etag))
+    lost = "The store no longer holds the parts of this upload. Upload the file again."
+    return await _reject(gateway, upload, "parts_lost", lost)
+
+
+async def _reject(gateway: Gateway, upload: Upload, code: str, detail: str) -> Upload:
+    rejection = Rejection(code, detail)
+    data = {"code": code, "detail": detail}
+    change = Move(State.COMPLETING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
+    return await _move(gateway, upload, change)
+
+
+def _is_ours(upload: Upload, head: ObjectHead) -> bool:
+    return head.metadata.get("upload-id") == str(upload.id)
+
+
+async def _reopen(gateway: Gateway, upload: Upload) -> None:
+    change = Move(State.COMPLETING, State.UPLOADING, fence=upload.lease_token)
+    async with gateway.database.connection() as connection:
+        await uploads.move(connection, upload.id, change)
+
+
+async def _move(gateway: Gateway, upload: Upload, change: Move) -> Upload:
+    keep = upload.lease_token if change.to is State.VALIDATING else None
+    fenced = replace(change, fence=upload.lease_token, lease_token=keep, lease_seconds=gateway.policy.lease_seconds)
+    async with gateway.database.connection() as connection:
+        moved = await uploads.move(connection, upload.id, fenced)
+    if moved is None:
+        raise LeaseLost
+    return moved

@@ -1,0 +1,134 @@
+"""Complete an upload: compare what the store holds with the plan, claim it, and see it through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from gateway.database import uploads
+from gateway.database.uploads import Move, StoredAs
+from gateway.domain.errors import Gone, LeaseLost, PartsMismatch, WrongState
+from gateway.domain.parts import (
+    HeldPart,
+    NamedPart,
+    PartsDifference,
+    compare_unplanned,
+    compare_with_client,
+    compare_with_plan,
+)
+from gateway.domain.principal import Principal
+from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
+from gateway.storage.errors import NoSuchUpload
+from gateway.storage.models import StoredPart
+from gateway.uploads.finish import FINISH_TASK, finish
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.load import load, require_uploading, wait_until
+
+_ANSWERS = FINAL_STATES | {State.UPLOADING}
+
+
+async def complete(
+    gateway: Gateway,
+    principal: Principal,
+    upload_id: UUID,
+    named: Sequence[NamedPart] | None = None,
+    *,
+    budget_seconds: float | None = None,
+) -> Upload:
+    """Complete an upload once, however often and from however many places it is asked.
+
+    Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
+    Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), WrongState once aborted, Unavailable.
+    """
+    budget = gateway.policy.complete_budget_seconds if budget_seconds is None else budget_seconds
+    upload = await load(gateway, principal, upload_id)
+    if upload.state is State.UPLOADING:
+        claimed = await _choose_and_claim(gateway, upload, named)
+    elif upload.state in LEASED_STATES:
+        token = uuid4()
+        seconds = gateway.policy.lease_seconds
+        claimed = await uploads.take_lease(gateway.database, upload.id, token=token, seconds=seconds)
+    else:
+        return _final(upload)
+    if claimed is None:
+        after = await wait_until(gateway, principal, upload_id, seconds=budget, states=_ANSWERS)
+        return _final(after) if after.is_final else _unfinished(after)
+    task = gateway.work.start(finish(gateway, claimed))
+    done, _ = await asyncio.wait({task}, timeout=budget)
+    if not done:
+        return claimed
+    try:
+        return task.result()
+    except LeaseLost:
+        return await load(gateway, principal, upload_id)
+
+
+def _final(upload: Upload) -> Upload:
+    if upload.state is State.EXPIRED:
+        raise Gone(state=upload.state.value)
+    if upload.state is State.ABORTED:
+        raise WrongState("The upload was aborted.", state=upload.state.value)
+    return upload
+
+
+def _unfinished(upload: Upload) -> Upload:
+    if upload.state is State.UPLOADING:
+        raise PartsMismatch("A part was replaced while the upload was completed. Complete it again.")
+    return upload
+
+
+async def _choose_and_claim(gateway: Gateway, upload: Upload, named: Sequence[NamedPart] | None) -> Upload | None:
+    """Compare first and claim after, so that a mistake of the client's changes no state.
+
+    What is claimed is this list of ETags: a part that is replaced from now on does not count (the store refuses the
+    old ETag, or keeps the old bytes).
+    """
+    multipart_upload_id = require_uploading(gateway, upload)
+    try:
+        stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
+    except NoSuchUpload:
+        # Completed or aborted since it was loaded, by another call; or lost by the store, which assembling tells.
+        return await _claim(gateway, upload, None)
+    held = [HeldPart(part.part_number, part.size_bytes, part.etag) for part in stored]
+    if sum(part.size_bytes for part in held) > gateway.policy.max_file_size:
+        # Not to be mended: assembling finds the same sum and rejects it, also after a crash.
+        return await _claim(gateway, upload, stored)
+    plan = upload.plan
+    _refuse(compare_unplanned(held) if plan is None else compare_with_plan(plan, held))
+    if named is not None:
+        _refuse(compare_with_client(named, held))
+    return await _claim(gateway, upload, stored)
+
+
+def _refuse(difference: PartsDifference) -> None:
+    if difference:
+        raise PartsMismatch(difference.sentence(), **difference.reasons)
+
+
+async def _claim(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None) -> Upload | None:
+    """Become the one that completes, and leave a job behind that does it if this process dies."""
+    assembly: list[StoredAs] | None = None
+    if stored is not None:
+        assembly = [(part.part_number, part.size_bytes, part.etag, part.checksum_sha256) for part in stored]
+    seconds = gateway.policy.lease_seconds
+    change = Move(
+        after=State.UPLOADING,
+        to=State.COMPLETING,
+        lease_token=uuid4(),
+        lease_seconds=seconds,
+        assembly=assembly,
+        expired_only=False,
+    )
+    async with gateway.database.transaction() as connection:
+        claimed = await uploads.move(connection, upload.id, change)
+        if claimed is not None:
+            await gateway.queue.defer(
+                connection,
+                FINISH_TASK,
+                lock=str(upload.id),
+                schedule_at=gateway.now() + timedelta(seconds=seconds + 1),
+                upload_id=str(upload.id),
+            )
+    return claimed

@@ -1,0 +1,213 @@
+"""Create an upload: check what is declared, write the intent, open it in the store, hand out the first URLs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from gateway.database import uploads
+from gateway.domain.errors import (
+    GatewayError,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    Invalid,
+)
+from gateway.domain.media_types import content_type_for
+from gateway.domain.object_key import new_upload_id, object_key
+from gateway.domain.parts import PartPlan, plan_parts
+from gateway.domain.policy import check_extension, check_filename, check_size
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State, Upload
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
+
+FIRST_PARTS = 100
+"""URLs in the answer to create; the default plan makes no more parts than this."""
+
+INTENT_SECONDS = 900.0
+"""Time after which a create that never heard from the store is swept."""
+
+INTENT_LEASE_SECONDS = 60.0
+"""Time a process has for CreateMultipartUpload with its retries before a repeated request may take over."""
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:\s*;[\x20-\x7e]{0,128})?")
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What a client declares; sizes in bytes, checksums base64 SHA-256 in the order of the parts."""
+
+    filename: str
+    size_bytes: int
+    content_type: str | None = None
+    part_size_bytes: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    part_checksums: str | Sequence[str] | None = None
+
+    def digest(self) -> bytes:
+        """Hash the request, to tell a repeated one from another under the same Idempotency-Key."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A created upload with the URLs of its first parts."""
+
+    upload: Upload
+    parts: Sequence[SignedPart]
+
+
+async def create(
+    gateway: Gateway, principal: Principal, wanted: NewUpload, idempotency_key: str | None = None
+) -> Created:
+    """Create an upload, or give the answer of an earlier request with the same key and body again.
+
+    Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable.
+    """
+    row = _plan_row(gateway, principal, wanted)
+    held = await _write_intent(gateway, row, wanted, idempotency_key)
+    if held is None:
+        return _first_answer(gateway, await _open(gateway, _intent(row), row["lease_token"]))
+    held_id, held_hash = held
+    if held_hash != wanted.digest():
+        raise IdempotencyKeyReused
+    return await _answer_again(gateway, principal, held_id)
+
+
+def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict[str, Any]:
+    policy = gateway.policy
+    filename = check_filename(wanted.filename)
+    extension = check_extension(filename, policy)
+    plan = plan_parts(check_size(wanted.size_bytes, policy), policy.part_bounds, wanted.part_size_bytes)
+    if wanted.content_type is not None and not _MEDIA_TYPE.fullmatch(wanted.content_type):
+        raise Invalid("content_type is not a media type.")
+    upload_id = new_upload_id()
+    now = gateway.now()
+    return {
+        "id": upload_id,
+        "tenant_id": principal.tenant_id,
+        "filename": filename,
+        "extension": extension,
+        "declared_size_bytes": plan.size_bytes,
+        "declared_content_type": wanted.content_type,
+        "part_size_bytes": plan.part_size_bytes,
+        "part_checksums": "sha256" if wanted.part_checksums is not None else None,
+        "checksums": _checksums(plan, wanted.part_checksums),
+        "metadata": dict(wanted.metadata),
+        "bucket": gateway.bucket,
+        "object_key": object_key(gateway.key_prefix, upload_id, extension),
+        "content_type": content_type_for(extension),
+        "lease_token": uuid4(),
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=INTENT_SECONDS),
+    }
+
+
+def _checksums(plan: PartPlan, given: str | Sequence[str] | None) -> list[str] | None:
+    if given is None or isinstance(given, str):
+        return None
+    if len(given) != plan.part_count:
+        raise Invalid(f"part_checksums holds {len(given)} checksums for {plan.part_count} parts.")
+    return list(given)
+
+
+async def _write_intent(
+    gateway: Gateway, row: dict[str, Any], wanted: NewUpload, idempotency_key: str | None
+) -> tuple[UUID, bytes] | None:
+    if idempotency_key is None:
+        async with gateway.database.connection() as connection:
+            await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
+        return None
+    async with gateway.database.transaction() as connection:
+        await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
+        held = await uploads.claim_idempotency_key(
+            connection,
+            tenant_id=row["tenant_id"],
+            key=idempotency_key,
+            request_hash=wanted.digest(),
+            upload_id=row["id"],
+            since=gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds),
+        )
+        if held is not None:
+            await uploads.drop_intent(connection, row["id"])
+    return held
+
+
+async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
+    """Open the upload in the store and record its answer.
+
+    The upload_id travels as object metadata: when the store's answer to complete is lost, it tells
+    whose the object is.
+    """
+    try:
+        multipart_upload_id = await gateway.store.create_multipart_upload(
+            upload.object_key,
+            content_type=upload.content_type or "application/octet-stream",
+            metadata={"upload-id": str(upload.id)},
+            checksum_algorithm="SHA256" if upload.part_checksums else None,
+        )
+    except GatewayError:
+        # Let a repeated request try again at once; without one, the sweeper takes the intent.
+        await uploads.renew_lease(gateway.database, upload.id, token=lease_token, seconds=0)
+        raise
+    opened = await uploads.open_parts(
+        gateway.database,
+        upload.id,
+        multipart_upload_id=multipart_upload_id,
+        fence=lease_token,
+        expires_at=upload.created_at + timedelta(seconds=gateway.policy.upload_seconds),
+    )
+    if opened is None:
+        raise IdempotencyInProgress
+    return opened
+
+
+def _intent(row: dict[str, Any]) -> Upload:
+    return Upload(
+        **row,
+        state=State.UPLOADING,
+        multipart_upload_id=None,
+        observed_size_bytes=None,
+        observed_etag=None,
+        detection=None,
+        rejection_code=None,
+        rejection_detail=None,
+        lease_until=None,
+        updated_at=row["created_at"],
+    )
+
+
+async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID) -> Created:
+    upload = await uploads.find(gateway.database, principal.tenant_id, upload_id)
+    if upload is None:
+        raise IdempotencyInProgress
+    if upload.state is State.UPLOADING and upload.multipart_upload_id is None:
+        token = uuid4()
+        taken = await uploads.take_lease(gateway.database, upload_id, token=token, seconds=INTENT_LEASE_SECONDS)
+        if taken is None:
+            raise IdempotencyInProgress
+        upload = await _open(gateway, taken, token)
+    return _first_answer(gateway, upload)
+
+
+def _first_answer(gateway: Gateway, upload: Upload) -> Created:
+    """Answer with the first URLs, signed as of the upload's creation so that the same request gets the same bytes."""
+    plan = upload.plan
+    waiting_for_checksums = upload.part_checksums is not None and upload.checksums is None
+    if upload.state is not State.UPLOADING or plan is None or waiting_for_checksums:
+        return Created(upload, ())
+    if upload.expires_at <= gateway.now():
+        return Created(upload, ())
+    wanted = [WantedPart(number) for number in range(1, min(plan.part_count, FIRST_PARTS) + 1)]
+    return Created(upload, sign_parts(gateway, upload, wanted, signed_at=_still_good(gateway, upload)))
+
+
+def _still_good(gateway: Gateway, upload: Upload) -> datetime | None:
+    half_life = timedelta(seconds=gateway.policy.part_url_seconds / 2)
+    return upload.created_at if gateway.now() - upload.created_at < half_life else None

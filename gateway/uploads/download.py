@@ -1,0 +1,32 @@
+"""Sign a short-lived download of a ready upload."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from gateway.domain.content_disposition import attachment
+from gateway.domain.errors import WrongState
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State
+from gateway.storage.presign import SignedRequest
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.load import load
+
+
+async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> SignedRequest:
+    """Return a presigned GET that saves the file under its own name with the type that was observed.
+
+    Type and disposition are signed into the URL, so that whatever the bytes hold, a browser saves and never runs them.
+    Raises NotFound, and WrongState unless ready.
+    """
+    upload = await load(gateway, principal, upload_id)
+    if upload.state is not State.READY:
+        raise WrongState(f"The upload is {upload.state}, not ready.", state=upload.state.value)
+    seconds = max(1, int(timedelta(seconds=gateway.policy.download_url_seconds).total_seconds()))
+    return gateway.presigner.get_object(
+        upload.object_key,
+        seconds,
+        response_content_disposition=attachment(upload.filename),
+        response_content_type=upload.content_type,
+    )

@@ -1,0 +1,65 @@
+"""Load an upload for the one who asks, and wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from gateway.database import uploads
+from gateway.domain.errors import Gone, NotFound, WrongState
+from gateway.domain.principal import Principal
+from gateway.domain.upload import FINAL_STATES, State, Upload
+from gateway.events.fan_out import wait_for
+from gateway.uploads.gateway import Gateway
+
+LOOK_AGAIN_SECONDS = 2.0
+"""Wake-ups may be lost with the database connection that carries them; a look every two seconds makes up for it."""
+
+
+async def load(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
+    """Return an upload of the principal's tenant; another's, a missing one and a bare intent are the same NotFound."""
+    upload = await uploads.find(gateway.database, principal.tenant_id, upload_id)
+    if upload is None or (upload.multipart_upload_id is None and upload.state is State.UPLOADING):
+        raise NotFound
+    return upload
+
+
+def require_uploading(gateway: Gateway, upload: Upload) -> str:
+    """Return the multipart_upload_id if parts may still come; raise Gone once expired, WrongState in other states."""
+    overdue = upload.state is State.UPLOADING and upload.expires_at <= gateway.now()
+    if upload.state is State.EXPIRED or overdue:
+        raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
+    if upload.state is not State.UPLOADING or upload.multipart_upload_id is None:
+        raise WrongState(f"The upload is {upload.state}, not uploading.", state=upload.state.value)
+    return upload.multipart_upload_id
+
+
+async def list_page(
+    gateway: Gateway, principal: Principal, *, state: State | None, before: UUID | None, limit: int
+) -> tuple[list[Upload], UUID | None]:
+    """Return a page of the tenant's uploads, newest first, and the cursor of the next one."""
+    found = await uploads.list_page(gateway.database, principal.tenant_id, state=state, before=before, limit=limit + 1)
+    page = found[:limit]
+    return page, page[-1].id if len(found) > limit else None
+
+
+async def wait_until(
+    gateway: Gateway,
+    principal: Principal,
+    upload_id: UUID,
+    *,
+    seconds: float,
+    states: frozenset[State] = FINAL_STATES,
+) -> Upload:
+    """Return the upload as soon as it is in one of *states*, or as it is after *seconds*."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timedelta(seconds=seconds).total_seconds()
+    with gateway.wakeups.subscribe(str(upload_id)) as waker:
+        while True:
+            waker.clear()
+            upload = await load(gateway, principal, upload_id)
+            left = deadline - loop.time()
+            if upload.state in states or left <= 0:
+                return upload
+            await wait_for(waker, min(left, LOOK_AGAIN_SECONDS))

@@ -1,0 +1,92 @@
+"""Sign part URLs of an upload that is still open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from gateway.domain.errors import Invalid
+from gateway.domain.principal import Principal
+from gateway.domain.upload import Upload
+from gateway.storage.presign import PartToSign, SignedRequest
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.load import load, require_uploading
+
+MAX_PARTS_A_CALL = 1000
+"""S3 pages ListParts by 1,000, so clients already think in such pages; an answer is then about 600 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPart:
+    """One part and the request that carries it."""
+
+    part_number: int
+    size_bytes: int | None
+    request: SignedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPart:
+    """Ask for one part's URL; the checksum is base64 of the SHA-256 of its bytes."""
+
+    part_number: int
+    checksum_sha256: str | None = None
+
+
+async def sign(
+    gateway: Gateway, principal: Principal, upload_id: UUID, wanted: Sequence[WantedPart]
+) -> list[SignedPart]:
+    """Sign up to 1,000 parts in the order asked for.
+
+    Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum.
+    """
+    upload = await load(gateway, principal, upload_id)
+    require_uploading(gateway, upload)
+    return sign_parts(gateway, upload, wanted)
+
+
+def sign_parts(
+    gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart], *, signed_at: datetime | None = None
+) -> list[SignedPart]:
+    """Sign parts of an upload that was loaded and found open; no I/O.
+
+    A URL never outlives the upload. *signed_at* in the past gives the URLs of an earlier answer again, to the byte.
+    """
+    multipart_upload_id = require_uploading(gateway, upload)
+    plan = upload.plan
+    to_sign = []
+    for part in wanted:
+        checksum = _checksum(upload, part)
+        if plan is None:
+            raise Invalid("This upload has no part plan.")
+        to_sign.append(PartToSign(part.part_number, plan.size_of(part.part_number), checksum))
+    since = signed_at or gateway.now()
+    seconds = min(gateway.policy.part_url_seconds, max(1, int((upload.expires_at - since) / timedelta(seconds=1))))
+    requests = gateway.presigner.part_urls(
+        upload.object_key, multipart_upload_id, to_sign, seconds, signed_at=signed_at
+    )
+    return [
+        SignedPart(part.part_number, part.size_bytes, request) for part, request in zip(to_sign, requests, strict=True)
+    ]
+
+
+def _checksum(upload: Upload, part: WantedPart) -> str | None:
+    if upload.part_checksums is None:
+        if part.checksum_sha256 is not None:
+            raise Invalid(
+                "This upload was created without part_checksums, so its parts cannot carry one.",
+                part_number=part.part_number,
+            )
+        return None
+    known = upload.checksums[part.part_number - 1] if upload.checksums and _within(upload, part.part_number) else None
+    if part.checksum_sha256 is None and known is None:
+        raise Invalid("checksum_sha256 is missing: this upload checks every part.", part_number=part.part_number)
+    if known is not None and part.checksum_sha256 not in (None, known):
+        raise Invalid("checksum_sha256 differs from the one given at create.", part_number=part.part_number)
+    return part.checksum_sha256 or known
+
+
+def _within(upload: Upload, part_number: int) -> bool:
+    return upload.checksums is not None and 1 <= part_number <= len(upload.checksums)
