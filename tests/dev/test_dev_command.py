@@ -1,0 +1,183 @@
+"""`gateway dev` as a person runs it: a real process, real parts, real signals."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from gateway.dev import postgres, seaweedfs
+from gateway.dev.postgres import PostgresServer
+from gateway.dev.processes import StackError
+from gateway.dev.store import StoreServer
+from tests.conftest import missing
+from tests.processes import Process, assert_gone, make_mp3, upload_by_hand
+
+KEY = "a-development-key"
+
+
+@dataclass
+class Dev:
+    """A running `gateway dev`."""
+
+    process: Process
+    address: str
+    key: str
+    paste: str
+
+
+@pytest.fixture(autouse=True)
+def _parts_exist() -> None:
+    try:
+        postgres.binaries()
+        seaweedfs.binary()
+    except StackError as error:
+        missing(str(error))
+
+
+@contextmanager
+def _dev(folder: Path, *arguments: str, **environment: str) -> Iterator[Dev]:
+    """Run `gateway dev` in *folder* until it says that it is ready."""
+    settings = {"GATEWAY_PORT": "0", "GATEWAY_DATA_DIR": "data", **environment}
+    with Process("dev", *arguments, cwd=folder, environment=settings) as process:
+        address = process.wait_for(r"Address +(http://\S+)")[1]
+        key = process.wait_for(r"Key +(\S+)")[1]
+        paste = process.wait_for(r"^ +(\S.* upload FILE .*)$")[1]
+        process.wait_for("Ctrl-C stops everything")
+        yield Dev(process, address, key, paste)
+
+
+def test_whole_life(tmp_path: Path) -> None:
+    """It starts, the pasted line uploads a file, Ctrl-C leaves nothing running, and a second start finds the file."""
+    file = make_mp3(tmp_path / "tone.mp3")
+    with _dev(tmp_path, "--store", "seaweedfs") as dev:
+        children = dev.process.children()
+        assert len(children) >= 4
+        command = [str(file) if word == "FILE" else word for word in shlex.split(dev.paste)]
+        sent = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=tmp_path)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        assert '"ready"' in sent.stdout
+        assert upload_by_hand(dev.address, dev.key, file).json()["state"] == "ready"
+        first_key = dev.key
+        dev.process.send(signal.SIGINT)
+        assert dev.process.ended() == 0
+        assert_gone(children)
+    with _dev(tmp_path, "--store", "seaweedfs") as dev:
+        assert dev.key == first_key
+        headers = {"Authorization": f"Bearer {dev.key}"}
+        uploads = httpx.get(f"{dev.address}/v1/uploads", headers=headers).json()["uploads"]
+        assert [upload["state"] for upload in uploads] == ["ready", "ready"]
+        download = f"{dev.address}/v1/uploads/{uploads[0]['upload_id']}/download"
+        assert httpx.get(download, headers=headers, follow_redirects=True).content == file.read_bytes()
+
+
+def test_term_stops_everything_and_kill_too(tmp_path: Path) -> None:
+    """TERM ends every child in order; after kill -9 of the parent the kernel ends them, and the data is still good."""
+    with _dev(tmp_path, "--store", "seaweedfs", GATEWAY_DEV_KEY=KEY) as dev:
+        assert dev.key == KEY
+        children = dev.process.children()
+        dev.process.send(signal.SIGTERM)
+        assert dev.process.ended() == 0
+        assert_gone(children)
+    if sys.platform != "linux":
+        return
+    with _dev(tmp_path, "--store", "seaweedfs", GATEWAY_DEV_KEY=KEY) as dev:
+        children = dev.process.children()
+        dev.process.send(signal.SIGKILL)
+        dev.process.ended()
+        assert_gone(children)
+    with _dev(tmp_path, "--store", "seaweedfs", GATEWAY_DEV_KEY=KEY) as dev:
+        assert httpx.get(f"{dev.address}/readyz").status_code == 200
+
+
+def test_child_that_dies_ends_it_all(tmp_path: Path) -> None:
+    """When a part dies by itself the rest is stopped and one line names it."""
+    with _dev(tmp_path, "--store", "seaweedfs") as dev:
+        children = dev.process.children()
+        next(child for child in children if "worker" in child.cmdline()).kill()
+        assert dev.process.ended() == 1
+        assert dev.process.output[-1].startswith("gateway worker ended with code -9")
+        assert_gone(children)
+
+
+def test_second_start_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """Two stacks cannot share a folder; the second says so and does not disturb the first."""
+    with _dev(tmp_path, "--store", "seaweedfs") as dev:
+        lines = _refused(tmp_path, "--store", "seaweedfs")
+        assert re.fullmatch("Another gateway dev runs on .*/data: .*", lines[-1])
+        assert httpx.get(f"{dev.address}/healthz").status_code == 200
+
+
+def _refused(folder: Path, *arguments: str, **environment: str) -> list[str]:
+    """Run `gateway dev` that must end with 1, one line and nothing left; give its lines."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    settings = {"GATEWAY_PORT": "0", "GATEWAY_DATA_DIR": "data", **environment}
+    with Process("dev", *arguments, cwd=folder, environment=settings) as process:
+        assert process.ended() == 1, process.output
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    lines = [line for line in process.output if not line.startswith(("Starting;", "  "))]
+    assert len(lines) == 1, process.output
+    return lines
+
+
+def test_taken_port_is_refused(tmp_path: Path) -> None:
+    """A taken port is one line, before anything is started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert _refused(tmp_path, GATEWAY_PORT=port)[0].startswith(f"Port {port} on 127.0.0.1 is taken")
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--store", "ceph"], {}, "--store is auto, minio or seaweedfs, not ceph."),
+        ([], {"GATEWAY_PORT": "http"}, "Setting port: "),
+        ([], {"GATEWAY_DEV_KEY": "a b"}, "GATEWAY_DEV_KEY holds no API key"),
+        (["--store", "minio"], {"PATH": "/nowhere", "GOPATH": "/nowhere", "HOME": "/nowhere"}, "No MinIO on PATH"),
+        ([], {"GATEWAY_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "The database does not answer"),
+    ],
+    ids=["store", "setting", "key", "minio", "database"],
+)
+def test_mistakes_are_one_line(arguments: list[str], environment: dict[str, str], words: str, tmp_path: Path) -> None:
+    """A mistake ends with 1 and one line that says what is wrong, and leaves nothing running."""
+    assert _refused(tmp_path, *arguments, **environment)[0].startswith(words)
+
+
+def test_own_database_and_store_are_used(
+    database_url: str, postgres_server: PostgresServer, store_server: StoreServer, tmp_path: Path
+) -> None:
+    """With both parts given, only API and worker are started, and they work on the given ones."""
+    own = {
+        "GATEWAY_DATABASE_URL": database_url,
+        "GATEWAY_S3_ENDPOINT": store_server.endpoint,
+        "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
+        "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
+    }
+    with _dev(tmp_path, **own) as dev:
+        assert {child.cmdline()[3] for child in dev.process.children()} == {"serve", "worker"}
+        assert upload_by_hand(dev.address, dev.key, make_mp3(tmp_path / "tone.mp3")).json()["state"] == "ready"
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_minio_is_run_where_there_is_one(tmp_path: Path) -> None:
+    """`--store minio` runs the whole stack on MinIO."""
+    from gateway.dev import minio
+
+    if minio.find_binary() is None:
+        pytest.skip("no minio here; .ci/run builds one and runs this again")
+    with _dev(tmp_path, "--store", "minio") as dev:
+        assert upload_by_hand(dev.address, dev.key, make_mp3(tmp_path / "tone.mp3")).json()["state"] == "ready"
