@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from gateway.api import access_log, health, models, openapi, problems, uploads
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
 
-BODIES = [models.CreateUpload, models.SignParts, models.CompleteUpload]
+BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload]
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -18,7 +18,7 @@ from gateway.api.requests import (
     upload_id_of,
     wait_of,
 )
-from gateway.domain.errors import Invalid
+from gateway.domain.errors import Invalid, NotFound
 from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
@@ -90,7 +90,7 @@ async def list_uploads(
     if cursor is not None:
         try:
             before = upload_id_of(cursor)
-        except Exception:
+        except NotFound:
             raise Invalid("cursor is not one of ours.") from None
     page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=before, limit=limit)
     return json_response({"uploads": [upload_answer(upload) for upload in page], "next_cursor": next_cursor})
@@ -150,8 +150,8 @@ async def get_parts(request: Request, caller: Caller, upload_id: str) -> Respons
 @router.post(
     "/{upload_id}/complete",
     response_model=models.Upload,
-    responses={202: {"model": models.Upload, "description": "It goes on; ask again."}}
-    | responses(401, 404, 409, 410, 413, 422, 502, 503),
+    responses=responses(401, 404, 409, 410, 413, 422, 502, 503)
+    | {202: {"model": models.Upload, "description": "It goes on; ask again."}},
     openapi_extra=body_of(models.CompleteUpload, required=False),
 )
 async def complete_upload(request: Request, caller: Caller, upload_id: str) -> Response:
@@ -170,8 +170,8 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
     "/{upload_id}/download",
     status_code=307,
     response_class=Response,
-    responses={200: {"model": models.Download, "description": "With `Accept: application/json`."}}
-    | responses(401, 404, 409, 503),
+    responses=responses(401, 404, 409, 503)
+    | {200: {"model": models.Download, "description": "With `Accept: application/json`."}},
 )
 async def download_upload(request: Request, caller: Caller, upload_id: str) -> Response:
     """Get a short-lived link to a ready file, as a redirect or as JSON."""

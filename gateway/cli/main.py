@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import Any
 
-import click
 import typer
 import typer.main
 from typer.core import TyperGroup
@@ -30,11 +30,11 @@ SERVER_PACKAGES = frozenset({"fastapi", "psycopg", "pydantic", "pydantic_setting
 class LazyCommands(TyperGroup):
     """List commands without importing them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class names it
         """Return the names, most used first."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class names it
         """Import one command; say which extra is missing when it cannot be."""
         if cmd_name not in COMMANDS:
             return None
@@ -50,14 +50,14 @@ class LazyCommands(TyperGroup):
         command.short_help = summary
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base class names it
         """Write names and summaries from the table, so that `--help` works with the client's packages alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write plain help; the rich one would load every command."""
-        click.Group.format_help(self, ctx, formatter)
+        super(TyperGroup, self).format_help(ctx, formatter)
 
 
 app = typer.Typer(cls=LazyCommands, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
