@@ -14,9 +14,9 @@ _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PAGE = "a web page or another markup document"
 _SCRIPT = "a script"
 _PROGRAM = "a program"
-_ARCHIVE = "an archive"
+ARCHIVE = "an archive"
 _PLAYLIST = "a playlist, which points at media but holds none"
-_DOCUMENT = "a document"
+DOCUMENT = "a document"
 
 # Exact beginnings: (bytes, what it is). Text ones are compared in lower case after white space and a BOM.
 _BINARY = (
@@ -28,22 +28,22 @@ _BINARY = (
     (b"\xcf\xfa\xed\xfe", _PROGRAM),
     (b"\x00asm", _PROGRAM),  # WebAssembly
     (b"dex\n", _PROGRAM),
-    (b"!<arch>\n", _ARCHIVE),
-    (b"PK\x03\x04", _ARCHIVE),
-    (b"PK\x05\x06", _ARCHIVE),
-    (b"PK\x07\x08", _ARCHIVE),
-    (b"Rar!\x1a\x07", _ARCHIVE),
-    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE),
-    (b"\x1f\x8b\x08", _ARCHIVE),
-    (b"BZh", _ARCHIVE),
-    (b"\xfd7zXZ\x00", _ARCHIVE),
-    (b"\x28\xb5\x2f\xfd", _ARCHIVE),
-    (b"MSCF", _ARCHIVE),
-    (b"%PDF-", _DOCUMENT),
-    (b"%!PS", _DOCUMENT),
-    (b"{\\rtf", _DOCUMENT),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _DOCUMENT),  # OLE2: old Office, MSI
-    (b"ITSF\x03\x00\x00\x00", _DOCUMENT),  # compiled HTML help
+    (b"!<arch>\n", ARCHIVE),
+    (b"PK\x03\x04", ARCHIVE),
+    (b"PK\x05\x06", ARCHIVE),
+    (b"PK\x07\x08", ARCHIVE),
+    (b"Rar!\x1a\x07", ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", ARCHIVE),
+    (b"\x1f\x8b\x08", ARCHIVE),
+    (b"BZh", ARCHIVE),
+    (b"\xfd7zXZ\x00", ARCHIVE),
+    (b"\x28\xb5\x2f\xfd", ARCHIVE),
+    (b"MSCF", ARCHIVE),
+    (b"%PDF-", DOCUMENT),
+    (b"%!PS", DOCUMENT),
+    (b"{\\rtf", DOCUMENT),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", DOCUMENT),  # OLE2: old Office, MSI
+    (b"ITSF\x03\x00\x00\x00", DOCUMENT),  # compiled HTML help
     (b"L\x00\x00\x00\x01\x14\x02\x00", _PROGRAM),  # Windows shortcut
     (b"FWS", "a Flash film"),
     (b"CWS", "a Flash film"),
@@ -59,7 +59,7 @@ _TEXT = (
     (b"[playlist]", _PLAYLIST),
     (b"[reference]", _PLAYLIST),
     (b"<", _PAGE),
-    (b"%pdf-", _DOCUMENT),
+    (b"%pdf-", DOCUMENT),
 )
 # Not scripts although they begin like one: RFC 4867, section 5.
 _AMR = re.compile(rb"#!AMR(-WB)?(_MC1\.0)?\n")
@@ -67,7 +67,8 @@ _MARKUP = re.compile(rb"<[a-zA-Z!?/]")
 # What a browser takes for a page: WHATWG MIME Sniffing, section 7.1, and SVG. Needed behind NULs, where an
 # ISO media file whose first box has 60 bytes reads "<ftyp".
 _TAG = re.compile(
-    rb"<(!doctype|!-|\?xml|\?php|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[\s>/:-]", re.I
+    rb"<(!doctype|!-|\?xml|\?php|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[\s>/:-]",
+    re.IGNORECASE,
 )
 
 
@@ -129,4 +130,4 @@ def _is_windows_program(data: bytes) -> bool:
     if data[:2] != b"MZ" or len(data) < 64:
         return False
     offset = int.from_bytes(data[60:64], "little")
-    return data[offset : offset + 4] in (b"PE\x00\x00",) or data[offset : offset + 2] in (b"NE", b"LE")
+    return data[offset : offset + 4] == b"PE\x00\x00" or data[offset : offset + 2] in (b"NE", b"LE")

@@ -14,7 +14,7 @@ _PDF = b"%PDF-"
 # The end of a ZIP is found from the end of the file: 22 bytes and a comment that must fill the rest exactly
 # (PKWARE APPNOTE 4.3.16). JAR, APK and Office files are ZIPs.
 _ZIP_END = b"PK\x05\x06"
-_ACTIVE = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.I)
+_ACTIVE = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.IGNORECASE)
 
 
 def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Look[None]:
@@ -43,4 +43,6 @@ def _ends_as_zip(tail: bytes) -> bool:
 
 
 def _hidden(what: str, where: str, structure: Structure) -> Refused:
-    return Refused("hidden", f"The file plays as {structure.container}, but carries {what} in {where}.", structure.container)
+    return Refused(
+        "hidden", f"The file plays as {structure.container}, but carries {what} in {where}.", structure.container
+    )

@@ -12,24 +12,27 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from gateway.detection.verdict import Refused
+from gateway.detection.verdict import Kind, Refused, Structure
 
 # puremagic's longest useful header but one is 2 KiB; the one at 36,870 is a CD image.
 HEAD_BYTES = 4096
 FOOT_BYTES = 516
-# Shorter rows, such as four times FF, match by chance: they may speak for a family, never against one.
-TELLING_BYTES = 6
+# Rows with fewer different byte values than this, such as four times FF, match by chance: they may speak for a family,
+# never against one.
+TELLING_VALUES = 4
 # '' is no answer. `sndr` is what 2.x says of every file that begins with two zeros.
 _NOISE = frozenset(("", ".sndr", "audio/x-sndr"))
 
 # What puremagic calls each family: media types and extensions, in both versions.
 NAMES: dict[str, frozenset[str]] = {
     "isobmff": frozenset(
-        ".mp4 .m4a .m4b .m4v .f4a .f4b .mov .qtvr .3gp .3ga .3gpp .3g2 .3gpp2 "
-        "video/mp4 audio/mp4 audio/x-m4b video/quicktime video/3gpp video/3gpp2".split()
+        (".mp4", ".m4a", ".m4b", ".m4v", ".f4a", ".f4b", ".mov", ".qtvr", ".3gp", ".3ga", ".3gpp", ".3g2", ".3gpp2")
+        + ("video/mp4", "audio/mp4", "audio/x-m4b", "video/quicktime", "video/3gpp", "video/3gpp2")
     ),
-    "matroska": frozenset(".webm .mkv .mka video/webm video/x-matroska audio/x-matroska application/x-matroska".split()),
-    "ogg": frozenset(".ogg .oga .ogv .opus .ogx application/ogg audio/ogg video/ogg".split()),
+    "matroska": frozenset(
+        (".webm", ".mkv", ".mka", "video/webm", "video/x-matroska", "audio/x-matroska", "application/x-matroska")
+    ),
+    "ogg": frozenset([".ogg", ".oga", ".ogv", ".opus", ".ogx", "application/ogg", "audio/ogg", "video/ogg"]),
     "flac": frozenset((".flac", "audio/flac")),
     "wav": frozenset((".wav", "audio/wav", "audio/wave", "audio/x-wav")),
     "avi": frozenset((".avi", "video/avi", "video/x-msvideo")),
@@ -45,11 +48,22 @@ NAMES: dict[str, frozenset[str]] = {
     "aac": frozenset((".aac", "audio/aac")),
     "ac3": frozenset((".ac3", "audio/ac3")),
     "mpeg-ps": frozenset((".mpg", ".mpeg", ".vob", "video/mpeg", "video/dvd")),
+    "png": frozenset((".png", "image/png")),
+    "jpeg": frozenset((".jpg", ".jpeg", "image/jpeg")),
+    "gif": frozenset((".gif", "image/gif")),
+    "webp": frozenset((".webp", "image/webp")),
+    "heif": frozenset((".heic", ".heif", ".avif", "image/heic", "image/heif", "image/avif")),
     "mpeg-ts": frozenset((".ts", ".m2ts", "video/mp2t")),
 }
 # An ID3 tag makes puremagic say MP3 whatever follows it; so do the sync bytes of ADTS.
 _TAGGED = NAMES["mpeg-audio"]
-_ALSO: dict[str, frozenset[str]] = {"aac": _TAGGED, "flac": _TAGGED, "ac3": _TAGGED, "ogg": _TAGGED}
+_ALSO: dict[str, frozenset[str]] = {
+    "aac": _TAGGED,
+    "flac": _TAGGED,
+    "ac3": _TAGGED,
+    "ogg": _TAGGED,
+    "heif": NAMES["isobmff"],
+}
 
 # Families of which puremagic may rightly know nothing, and why. Only a telling row of another family denies them.
 MAY_BE_SILENT: dict[str, str] = {
@@ -60,6 +74,7 @@ MAY_BE_SILENT: dict[str, str] = {
     "aac": "it has no row for LOAS, and none for ADTS cut out of a stream",
     "ac3": "its row wants the sync word at the first byte",
     "wav": "it has no row for Sony Wave64",
+    "heif": "it lists some major brands, and takes others for MP4",
 }
 
 
@@ -73,7 +88,7 @@ def _identify() -> Callable[..., list[Any]]:
 
 
 def candidates(head: bytes, tail: bytes) -> dict[str, int]:
-    """Return every name puremagic has for these bytes with the longest match, bytes, that spoke for it."""
+    """Return every name puremagic has for these bytes, with how many different byte values spoke for it."""
     try:
         rows = _identify()(head[:HEAD_BYTES], tail[-FOOT_BYTES:])
     except (LookupError, ValueError):
@@ -83,7 +98,7 @@ def candidates(head: bytes, tail: bytes) -> dict[str, int]:
     for row in rows:
         for name in (row.extension, row.mime_type):
             if name not in _NOISE:
-                found[name] = max(found.get(name, 0), len(row.byte_match))
+                found[name] = max(found.get(name, 0), len(set(row.byte_match)))
     return found
 
 
@@ -92,8 +107,42 @@ def agree(family: str, container: str, head: bytes, tail: bytes) -> None:
     found = candidates(head, tail)
     if not found.keys().isdisjoint(NAMES[family] | _ALSO.get(family, frozenset())):
         return
-    telling = sorted((name for name, length in found.items() if length >= TELLING_BYTES), key=lambda name: -found[name])
+    telling = sorted(
+        (name for name, length in found.items() if length >= TELLING_VALUES), key=lambda name: -found[name]
+    )
     if family in MAY_BE_SILENT and not telling:
         return
     seen = f"they say {telling[0]}" if telling else "they say nothing"
     raise Refused("magic", f"The file is built like {container}, but its magic bytes do not agree: {seen}.", container)
+
+
+# Types whose kind their first word does not tell.
+_ARCHIVES = frozenset(
+    (
+        "application/gzip",
+        "application/x-gzip",
+        "application/x-7z-compressed",
+        "application/x-rar-compressed",
+        "application/vnd.rar",
+        "application/x-bzip2",
+        "application/x-xz",
+        "application/zstd",
+        "application/x-tar",
+        "application/zip",
+    )
+)
+_DOCUMENTS = frozenset(
+    ("application/rtf", "text/rtf", "application/msword", "application/vnd.ms-excel", "application/postscript")
+)
+
+
+def best(head: bytes) -> Structure | None:
+    """Return puremagic's best answer for an image, a document or an archive; None for anything else."""
+    found = candidates(head, b"")
+    for name in sorted(found, key=lambda name: (-found[name], name)):
+        kind: Kind | None = "image" if name.startswith("image/") and "svg" not in name else None
+        kind = "archive" if name in _ARCHIVES else "document" if name in _DOCUMENTS else kind
+        if kind:
+            container = name.partition("/")[2].removeprefix("x-")
+            return Structure(container, container, name, kind)
+    return None

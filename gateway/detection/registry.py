@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from gateway.detection.beginnings import refuse_beginning
+from typing import Protocol
+
+from gateway.detection import magic
+from gateway.detection.beginnings import ARCHIVE, DOCUMENT, beginning, refuse_beginning
 from gateway.detection.formats import (
     aac,
     amr,
     asf,
+    avi,
+    documents,
     ebml,
     elementary,
     flac,
     flv,
     iff,
+    images,
     isobmff,
     mpeg_ps,
     mpeg_ts,
@@ -21,8 +27,22 @@ from gateway.detection.formats import (
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure
 
+
+class _Format(Protocol):
+    """A module of `formats` that knows its files by their first bytes."""
+
+    def looks_like(self, head: bytes) -> bool:
+        """Say whether the file begins so."""
+        ...
+
+    def look(self, source: Source) -> Look[Structure]:
+        """Prove it, or raise Refused."""
+        ...
+
+
 # Formats that say at byte 0 what they are; the others follow by their frames and strides.
-_BY_HEADER = (riff, isobmff, ebml, ogg, flac, asf, iff, flv, amr, mpeg_ps, aac)
+_BY_HEADER: tuple[_Format, ...] = (riff, avi, isobmff, ebml, ogg, flac, asf, iff, flv, amr, mpeg_ps, aac, images)
+_MAY_BEGIN: dict[str, Kind] = {DOCUMENT: "document", ARCHIVE: "archive"}
 
 
 def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
@@ -30,12 +50,27 @@ def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[St
 
     Raises Refused when it is nothing that may pass.
     """
-    refuse_beginning(head)
+    what = beginning(head)
+    if what is None or _MAY_BEGIN.get(what) not in allowed:
+        refuse_beginning(head)
+    elif documents.kind_of(head) in allowed:
+        return (yield from documents.look(source)), False
+    else:
+        return _by_magic(head, allowed), True
+    structure = yield from _media(source, head)
+    return (structure, False) if structure else (_by_magic(head, allowed), True)
+
+
+def _media(source: Source, head: bytes) -> Look[Structure | None]:
     for module in _BY_HEADER:
         if module.looks_like(head):
-            return (yield from module.look(source)), False
-    if structure := (yield from mpeg_ts.look(source)):
-        return structure, False
-    if structure := (yield from elementary.look(source)):
-        return structure, False
-    raise Refused("unknown", "The file does not begin like any audio or video format that is known here.")
+            return (yield from module.look(source))
+    return (yield from mpeg_ts.look(source)) or (yield from elementary.look(source))
+
+
+def _by_magic(head: bytes, allowed: frozenset[Kind]) -> Structure:
+    """Take puremagic's word for kinds that have no structural look here; never for audio or video."""
+    found = magic.best(head)
+    if found is not None and found.kind in allowed:
+        return found
+    raise Refused("unknown", "The file does not begin like any format that is accepted here.")

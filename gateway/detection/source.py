@@ -49,7 +49,8 @@ class FileReader:
     """Read from a local file, off the event loop; an async context manager."""
 
     def __init__(self, path: Path | str) -> None:
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by __aexit__
+        # Closed by `close`, which `async with` calls.
+        self._file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 - the reader owns it
         self.size_bytes = os.fstat(self._file.fileno()).st_size
 
     def read_now(self, start: int, length: int) -> bytes:

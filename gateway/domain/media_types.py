@@ -51,7 +51,7 @@ FAMILIES: tuple[Family, ...] = (
             "3gp": ("video/3gpp", "audio/3gpp"),
             "3g2": ("video/3gpp2", "audio/3gpp2"),
         },
-        "RFC 4337 (mp4), RFC 6381, IANA video/quicktime, RFC 3839 (3gpp), RFC 4393 (3gpp2); Apple, Adobe (m4a, m4b, f4v)",
+        "RFC 4337 (mp4), IANA video/quicktime, RFC 3839 (3gpp), RFC 4393 (3gpp2); Apple, Adobe (m4a, m4b, f4v)",
         audio_only=frozenset(("m4a", "m4b")),
     ),
     Family(
@@ -112,7 +112,9 @@ FAMILIES: tuple[Family, ...] = (
         audio_only=frozenset(("wma",)),
         also=frozenset(("application/vnd.ms-asf", "video/x-ms-asf", "audio/x-ms-wma", "video/x-ms-wmv")),
     ),
-    Family("flv", {"flv": ("video/x-flv", "audio/x-flv", "video/flv")}, "Adobe, Video File Format 10.1; not registered"),
+    Family(
+        "flv", {"flv": ("video/x-flv", "audio/x-flv", "video/flv")}, "Adobe, Video File Format 10.1; not registered"
+    ),
     Family(
         "amr",
         {"amr": ("audio/AMR", "audio/3gpp"), "awb": ("audio/AMR-WB", "audio/3gpp")},
@@ -174,13 +176,17 @@ FAMILIES: tuple[Family, ...] = (
         "IANA image/heic, image/heif, image/avif",
     ),
     Family("pdf", {"pdf": ("application/pdf",)}, "RFC 8118"),
-    Family("zip", {"zip": ("application/zip", "application/x-zip-compressed", "application/x-zip")}, "IANA application/zip"),
+    Family(
+        "zip", {"zip": ("application/zip", "application/x-zip-compressed", "application/x-zip")}, "IANA application/zip"
+    ),
 )
 _BY_NAME = {family.name: family for family in FAMILIES}
 _BY_EXTENSION = {extension: family for family in FAMILIES for extension in family.types}
 
 
-def match(family: str, media_type: str, kind: str, extension: str, declared_content_type: str | None) -> Mismatch | None:
+def match(
+    family: str, media_type: str, kind: str, extension: str, declared_content_type: str | None
+) -> Mismatch | None:
     """Compare what was seen with the extension and the declared type; None when both fit.
 
     An extension that no family lists says nothing. An extension of sound alone does not fit a file that shows video.
@@ -191,7 +197,9 @@ def match(family: str, media_type: str, kind: str, extension: str, declared_cont
     if named and (seen is None or named.name != seen.name):
         return Mismatch("extension_mismatch", f"The file is {media_type}, which is not what .{extension} stands for.")
     if named and kind == "video" and extension in named.audio_only:
-        return Mismatch("extension_mismatch", f"The file holds video ({media_type}), but .{extension} stands for audio.")
+        return Mismatch(
+            "extension_mismatch", f"The file holds video ({media_type}), but .{extension} stands for audio."
+        )
     declared = bare_type(declared_content_type)
     if declared not in UNDECLARED and declared not in _types_of(seen, media_type):
         return Mismatch("content_type_mismatch", f"The file is {media_type}, but was declared as {declared}.")

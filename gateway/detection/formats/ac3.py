@@ -38,6 +38,16 @@ def _eac3(data: bytes) -> tuple[int, object] | None:
     return length, ("eac3", data[4] >> 6)
 
 
+def checksum_is_right(whole: bytes) -> bool:
+    """Check a whole AC-3 frame by its second CRC-16 (polynomial 0x8005), which covers all behind the sync word."""
+    crc = 0
+    for byte in whole[2:]:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x8005) & 0xFFFF if crc & 0x8000 else crc << 1
+    return len(whole) > 7 and crc == 0
+
+
 def structure(first: bytes) -> Structure:
     """Describe the stream that begins with this frame."""
     name = "ac3" if first[5] >> 3 <= 10 else "eac3"

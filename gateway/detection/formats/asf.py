@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.riff import WAVE_CODECS
+from gateway.detection.formats.wave_format import WAVE_CODECS
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 

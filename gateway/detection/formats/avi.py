@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.riff import WAVE_CODECS
+from gateway.detection.formats.wave_format import WAVE_CODECS
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
 MAX_CHUNKS = 32
 MAX_STREAMS = 8
+
+
+def looks_like(head: bytes) -> bool:
+    """Say whether the file begins like AVI."""
+    return head[:4] == b"RIFF" and head[8:12] == b"AVI "
 
 
 def look(source: Source) -> Look[Structure]:
@@ -24,7 +29,7 @@ def look(source: Source) -> Look[Structure]:
     if not {track.kind for track in tracks} & {"audio", "video"}:
         raise Refused("tracks", "The file holds no audio and no video stream.", "avi")
     yield from _movie(source, end + (end & 1))
-    kind = "video" if any(track.kind == "video" for track in tracks) else "audio"
+    kind: Kind = "video" if any(track.kind == "video" for track in tracks) else "audio"
     return Structure("avi", "avi", "video/vnd.avi", kind, tracks, duration)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
 _EBML, _DOC_TYPE = 0x1A45DFA3, 0x4282
 _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS, _CLUSTER = 0x18538067, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675
@@ -88,7 +89,7 @@ def _walk(source: Source, segment: _Segment, position: int) -> Look[None]:
             return
         if ident in (_SEEK_HEAD, _INFO, _TRACKS) and start + size > source.size:
             raise truncated("its header", segment.doc_type)
-        if ident == _SEEK_HEAD and segment.end is not None or ident == _SEEK_HEAD:
+        if ident == _SEEK_HEAD:
             yield from _seek_head(source, segment, start, size, origin=position)
         elif ident == _INFO:
             segment.duration_seconds = yield from _duration(source, start, size)
@@ -112,8 +113,6 @@ def _seek_head(source: Source, segment: _Segment, start: int, size: int, *, orig
 
 
 def _duration(source: Source, start: int, size: int) -> Look[float | None]:
-    import struct
-
     data = yield from source.at(start, min(size, 1024))
     scale, ticks = 1_000_000, 0.0
     for ident, at, length in _flat(data):
@@ -173,7 +172,7 @@ def _structure(source: Source, segment: _Segment) -> Structure:
         raise Refused("tracks", "The file holds no audio and no video track.", segment.doc_type)
     if not segment.has_cluster and segment.end is not None and segment.end > source.size:
         raise truncated("its header, before any audio or video data", segment.doc_type)
-    kind = "video" if "video" in kinds else "audio"
+    kind: Kind = "video" if "video" in kinds else "audio"
     base = "webm" if segment.doc_type == "webm" else "matroska"
     return Structure(
         segment.doc_type, "matroska", f"{kind}/{base}", kind, segment.tracks, segment.duration_seconds, segment.end

@@ -28,9 +28,12 @@ def look(source: Source) -> Look[Structure | None]:
         raise truncated("its ID3 tag: no sound follows", "mp3")
     if tagged:
         refuse_beginning((yield from source.at(start, 1024)))
-        for module in (flac, ogg, aac):
-            if module.looks_like(head):
-                return (yield from module.look(source, start))
+        if flac.looks_like(head):
+            return (yield from flac.look(source, start))
+        if ogg.looks_like(head):
+            return (yield from ogg.look(source, start))
+        if aac.looks_like(head):
+            return (yield from aac.look(source, start))
     start = yield from _behind_zeros(source, start)
     found = yield from _search(source, start, BEHIND_TAG if tagged else MAX_FRAME)
     if found is None and tagged:
@@ -83,4 +86,11 @@ def _plain(
     structure: Callable[[bytes], Structure],
 ) -> Look[Structure | None]:
     chain = yield from follow(source, position, header)
-    return structure(chain.first) if chain.proves else None
+    if chain.proves:
+        return structure(chain.first)
+    if header is ac3.frame and chain.count and chain.complete:
+        # One frame that is the whole file: its checksum says what a second frame would.
+        length = (ac3.frame(chain.first) or (0, None))[0]
+        whole = yield from source.at(position, length)
+        return structure(chain.first) if ac3.checksum_is_right(whole) else None
+    return None

@@ -29,8 +29,8 @@ def look(source: Source) -> Look[Structure]:
         raise broken("The header is malformed", "flv")
     tracks: dict[str, Track] = {}
     duration = None
-    position, count = 13, 0
-    for count in range(MAX_TAGS):  # noqa: B007 - counts the tags seen
+    position = 13
+    for count in range(MAX_TAGS):
         tag = yield from source.at(position, 16)
         if len(tag) < 16:
             break
@@ -39,10 +39,7 @@ def look(source: Source) -> Look[Structure]:
             raise broken("A tag is malformed", "flv")
         if position + 11 + size > source.size:
             break
-        again = yield from source.at(position + 11 + size, 4)
-        # Some writers leave the size out of the last tag, others count from the tag's own data.
-        if len(again) == 4 and int.from_bytes(again) not in (size + 11, size, 0):
-            raise broken("A tag does not repeat its size", "flv")
+        yield from _check_again(source, position + 11 + size, size)
         if tag[0] & 0x1F == 18:
             duration = duration or (yield from _meta(source, position + 11, size))
         elif size:
@@ -52,6 +49,14 @@ def look(source: Source) -> Look[Structure]:
         if count >= ENOUGH and len(tracks) == (head[4] & 1) + (head[4] >> 2 & 1):
             break
     return _structure(tracks, duration)
+
+
+def _check_again(source: Source, position: int, size: int) -> Look[None]:
+    """Check the size that stands again behind a tag."""
+    again = yield from source.at(position, 4)
+    # Some writers leave it out, others count the tag's data alone.
+    if len(again) == 4 and int.from_bytes(again) not in (size + 11, size, 0):
+        raise broken("A tag does not repeat its size", "flv")
 
 
 def _track(tag: bytes) -> Track:

@@ -57,8 +57,6 @@ def follow(source: Source, start: int, header: FrameHeader) -> Look[Chain]:
     return Chain(start, count, complete, first, cut_short)
 
 
-
-
 def _is_end(data: bytes) -> bool:
     """Say whether a tag or zeros follow the last frame."""
     return data.startswith(_TAGS) or not data.strip(b"\x00")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.detection.beginnings import strong_beginning
 from gateway.detection.formats.isobmff_tracks import read_movie
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
 # QuickTime files before 2001 have no ftyp and may begin with any of these.
 FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"pdin", b"uuid"))
@@ -48,11 +48,11 @@ def look(source: Source) -> Look[Structure]:
     if found.major in _OTHER_BRANDS:
         raise Refused("tracks", f"The file is {_OTHER_BRANDS[found.major]}: it holds neither audio nor video.", "mp4")
     if found.movie is None:
-        return (yield from _without_movie(source, found))
+        return _without_movie(found)
     movie = yield from read_movie(source, *found.movie)
     if not movie.fragmented and not found.has_data and not movie.empty:
         raise truncated("its header, before any audio or video data", "mp4")
-    return _structure(found, movie.tracks, movie.duration_seconds)
+    return _structure(found, tuple(movie.tracks), movie.duration_seconds)
 
 
 def _walk(source: Source) -> Look[_File]:
@@ -130,7 +130,7 @@ def _brands(source: Source, found: _File, start: int, end: int) -> Look[None]:
     found.brands = frozenset(brands | {found.major})
 
 
-def _without_movie(source: Source, found: _File) -> Look[Structure]:
+def _without_movie(found: _File) -> Structure:
     """Answer for a file with no moov: an image, or a movie that was cut short."""
     if found.has_meta and found.brands & _IMAGE_BRANDS:
         media_type = "image/avif" if found.major in (b"avif", b"avis") else "image/heic"
@@ -139,7 +139,6 @@ def _without_movie(source: Source, found: _File) -> Look[Structure]:
         raise Refused("tracks", "The file is an image container (HEIF or AVIF), not audio or video.", "heif")
     if found.cut_short:
         raise truncated(f"its {found.cut_short.decode('latin-1')} box and has no movie header (moov)", "mp4")
-    yield from ()
     raise Refused(
         "truncated", "The file has no movie header (moov): it was cut short, or its recording never finished.", "mp4"
     )
@@ -150,7 +149,7 @@ def _structure(found: _File, tracks: tuple[Track, ...], duration: float | None) 
     if not kinds & {"audio", "video"}:
         raise Refused("tracks", "The file holds no audio and no video track.", "mp4")
     # A cover picture or a chapter image is a video track to the format, but nothing moves in it.
-    kind = "video" if "video" in kinds else "audio"
+    kind: Kind = "video" if "video" in kinds else "audio"
     container, base = "mp4", "mp4"
     if found.major == b"qt  " or not found.major:
         return Structure("mov", "isobmff", "video/quicktime", kind, tracks, duration, found.end)

@@ -13,7 +13,7 @@ _FOUR_CC = re.compile(rb"[\x20-\x7e\xa9]{4}")
 MAX_CHILDREN = 64
 MAX_TRACKS = 16
 # Sample entries that are still pictures: cover art, chapter images (QuickTime File Format, "Video Media").
-_STILL = frozenset((b"jpeg", b"png ", b"mjpa_still", b"gif ", b"tiff"))
+_STILL = frozenset((b"jpeg", b"png ", b"gif ", b"tiff"))
 Box = tuple[bytes, int, int]
 
 
@@ -21,10 +21,15 @@ Box = tuple[bytes, int, int]
 class Movie:
     """The movie header; `empty` says that it describes no samples at all."""
 
-    tracks: tuple[Track, ...] = ()
+    tracks: list[Track] = field(default_factory=list)
     duration_seconds: float | None = None
     fragmented: bool = False
-    empty: bool = False
+    empty: bool = True
+    has_header: bool = False
+
+    def proves_media(self) -> bool:
+        """Say whether a track of sound or pictures was seen."""
+        return any(track.kind != "other" for track in self.tracks)
 
 
 @dataclass(slots=True)
@@ -32,7 +37,7 @@ class _Media:
     handler: bytes = b""
     entry: bytes = b""
     sample_count: int | None = None
-    seen: set[bytes] = field(default_factory=set)
+    enabled: bool = True
 
 
 def read_movie(source: Source, start: int, end: int) -> Look[Movie]:
@@ -40,40 +45,40 @@ def read_movie(source: Source, start: int, end: int) -> Look[Movie]:
     if end > source.size:
         raise truncated("its movie header (moov)", "mp4")
     movie = Movie()
-    tracks: list[Track] = []
-    samples: list[int | None] = []
-    has_header = False
     position = start
     for _ in range(MAX_CHILDREN):
-        if position >= end or len(tracks) >= MAX_TRACKS:
+        if position >= end or len(movie.tracks) >= MAX_TRACKS:
             break
         try:
             child = yield from _child(source, position, end)
             if child is None:
                 break
-            kind, payload, child_end = child
-            if kind == b"mvhd":
-                has_header = True
-                movie.duration_seconds = yield from _duration(source, payload, child_end)
-            elif kind == b"mvex":
-                movie.fragmented = True
-            elif kind == b"cmov":
-                raise Refused("structure", "The movie header is compressed, which the gateway does not read.", "mov")
-            elif kind == b"trak":
-                media = yield from _track(source, payload, child_end)
-                tracks.append(_describe(media))
-                samples.append(media.sample_count)
+            yield from _note(source, movie, child)
         except Refused as refusal:
             # What was proven before the budget ran out stands.
-            if refusal.check == "budget" and any(track.kind != "other" for track in tracks):
+            if refusal.check == "budget" and movie.proves_media():
                 break
             raise
-        position = child_end
-    if not has_header:
+        position = child[2]
+    if not movie.has_header:
         raise broken("The movie header has no mvhd box", "mp4")
-    movie.tracks = tuple(tracks)
-    movie.empty = all(count == 0 for count in samples)
     return movie
+
+
+def _note(source: Source, movie: Movie, child: Box) -> Look[None]:
+    """Take from one child of moov what matters."""
+    kind, start, end = child
+    if kind == b"mvhd":
+        movie.has_header = True
+        movie.duration_seconds = yield from _duration(source, start, end)
+    elif kind == b"mvex":
+        movie.fragmented = True
+    elif kind == b"cmov":
+        raise Refused("structure", "The movie header is compressed, which the gateway does not read.", "mov")
+    elif kind == b"trak":
+        media = yield from _track(source, start, end)
+        movie.tracks.append(_describe(media))
+        movie.empty = movie.empty and media.sample_count == 0
 
 
 def _child(source: Source, position: int, end: int) -> Look[Box | None]:
@@ -127,9 +132,13 @@ def _duration(source: Source, start: int, end: int) -> Look[float | None]:
 def _track(source: Source, start: int, end: int) -> Look[_Media]:
     """Follow trak/mdia/hdlr and trak/mdia/minf/stbl/stsd."""
     media = _Media()
-    mdia = (yield from _children(source, start, end, (b"mdia",))).get(b"mdia")
+    boxes = yield from _children(source, start, end, (b"tkhd", b"mdia"))
+    mdia = boxes.get(b"mdia")
     if mdia is None:
         return media
+    if tkhd := boxes.get(b"tkhd"):
+        flags = yield from source.at(tkhd[1], 4)
+        media.enabled = bool(flags[3:4] and flags[3] & 1)
     parts = yield from _children(source, mdia[1], mdia[2], (b"hdlr", b"minf"))
     if hdlr := parts.get(b"hdlr"):
         media.handler = (yield from source.at(hdlr[1], 12))[8:12]
@@ -164,5 +173,7 @@ def _describe(media: _Media) -> Track:
     if media.handler == b"soun" and media.entry:
         return Track("audio", codec)
     if media.handler == b"vide" and media.entry:
-        return Track("other" if media.entry in _STILL else "video", codec)
+        # Chapter images are a disabled track, a cover is one sample; Motion JPEG is neither.
+        still = media.entry in _STILL and (media.sample_count == 1 or not media.enabled)
+        return Track("other" if still else "video", codec)
     return Track("other", media.handler.decode("latin-1").strip("\x00 ") or None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.frames import HEADER, Chain, follow
+from gateway.detection.formats.frames import Chain, follow
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track
 
@@ -18,12 +18,12 @@ def frame(data: bytes) -> tuple[int, object] | None:
     """Return length and version, layer and rate of the frame header at the start of the bytes."""
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
-    version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
-    bitrate_index, rate_index = data[2] >> 4, data[2] >> 2 & 3
+    bitrate_index = data[2] >> 4
     # Index 0 is free format, which no common decoder plays; 15 and the others are reserved. Emphasis 2 as well.
-    if version == 1 or layer == 4 or bitrate_index in (0, 15) or rate_index == 3 or data[3] & 3 == 2:
+    reserved = data[1] & 0x18 == 0x08 or not data[1] & 0x06 or data[2] & 0x0C == 0x0C or data[3] & 3 == 2
+    if reserved or bitrate_index in (0, 15):
         return None
-    rate = _RATES[rate_index] >> (0 if version == 3 else 1 if version == 2 else 2)
+    version, layer, rate = _fields(data)
     padding = data[2] >> 1 & 1
     bitrate = _bitrates(version, layer)[bitrate_index] * 1000
     if layer == 1:
@@ -32,6 +32,16 @@ def frame(data: bytes) -> tuple[int, object] | None:
         slots = 72 if layer == 3 and version != 3 else 144
         length = slots * bitrate // rate + padding
     return length, (version, layer, rate)
+
+
+def _fields(data: bytes) -> tuple[int, int, int]:
+    """Return version (3 for MPEG-1, 2, 0 for 2.5), layer and sample rate of a header that is known to be one."""
+    version = data[1] >> 3 & 3
+    return (
+        version,
+        4 - (data[1] >> 1 & 3),
+        _RATES[data[2] >> 2 & 3] >> (0 if version == 3 else 1 if version == 2 else 2),
+    )
 
 
 def _bitrates(version: int, layer: int) -> tuple[int, ...]:
@@ -74,9 +84,7 @@ def proves(source: Source, start: int) -> Look[Chain | None]:
 
 def describe(source: Source, chain: Chain) -> Look[Structure]:
     """Name layer and duration from the first frame."""
-    parsed = frame(chain.first[:HEADER])
-    assert parsed is not None  # noqa: S101 - the chain begins with it
-    version, layer, rate = parsed[1]  # type: ignore[misc]
+    version, layer, rate = _fields(chain.first)
     frames = yield from info_frame(source, chain.start)
     duration = round(frames * samples_per_frame(version, layer) / rate, 3) if frames else None
     name = f"mp{layer}"

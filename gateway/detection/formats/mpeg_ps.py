@@ -81,7 +81,9 @@ def _note(source: Source, streams: dict[int, Track], data: bytes, position: int)
         first = yield from source.at(position + 9 + data[8], 1)
         sub = first[0] if first else 0
         if 0x80 <= sub <= 0x8F or 0xA0 <= sub <= 0xAF or sub in (0x0B, 0xC0, 0xC1):
-            streams.setdefault(sub << 8, Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "ac3" if sub < 0x88 else "dts"))
+            streams.setdefault(
+                sub << 8, Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "ac3" if sub < 0x88 else "dts")
+            )
 
 
 def _sequence(source: Source) -> Look[Structure]:

@@ -67,9 +67,9 @@ def look(source: Source) -> Look[Structure | None]:
     stream = _Stream()
     for _ in range(WINDOWS):
         data = yield from source.at(position, WINDOW if position else len(head), ahead=WINDOW)
-        used = _packets(stream, data if position else data, stride)
+        used = _packets(stream, data, stride)
         position += used
-        if stream.has_tables and stream.tracks or not used or stream.bad > 2:
+        if (stream.has_tables and stream.tracks) or not used or stream.bad > 2:
             break
     return _structure(stream)
 

@@ -51,8 +51,8 @@ def look(source: Source, position: int = 0) -> Look[Structure]:
     """Read the beginning-of-stream pages and one page behind them, each with its CRC."""
     tracks: list[Track] = []
     rate_of: dict[int, tuple[int, int]] = {}
-    for number in range(MAX_PAGES):
-        page = yield from _page(source, position, first=number == 0)
+    for _ in range(MAX_PAGES):
+        page = yield from _page(source, position)
         position = page.end
         if not page.flags & 2:
             break
@@ -67,7 +67,7 @@ def look(source: Source, position: int = 0) -> Look[Structure]:
     return _structure(tuple(tracks), (yield from _duration(source, rate_of)))
 
 
-def _page(source: Source, position: int, *, first: bool) -> Look[_Page]:
+def _page(source: Source, position: int) -> Look[_Page]:
     header = yield from source.at(position, 27)
     if len(header) < 27 and (not header or b"OggS".startswith(header[:4]) or header[:4] == b"OggS"):
         raise truncated("its first pages", "ogg")

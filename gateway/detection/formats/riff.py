@@ -1,53 +1,29 @@
-"""Prove WAV, RF64, BW64, AVI and Sony Wave64: Microsoft RIFF, EBU Tech 3306, ITU-R BS.2088."""
+"""Prove WAV, RF64, BW64 and Sony Wave64: Microsoft RIFF, EBU Tech 3306, ITU-R BS.2088."""
 
 from __future__ import annotations
 
 from gateway.detection.beginnings import strong_beginning
+from gateway.detection.formats.wave_format import describe
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
 
 MAX_CHUNKS = 32
-# Microsoft's mmreg.h; the numbers seen in the wild. Others are named by number.
-WAVE_CODECS = {
-    0x0001: "pcm", 0x0002: "adpcm_ms", 0x0003: "pcm_float", 0x0006: "pcm_alaw", 0x0007: "pcm_mulaw",
-    0x0011: "adpcm_ima", 0x0031: "gsm", 0x0050: "mp2", 0x0055: "mp3", 0x00FF: "aac", 0x0160: "wmav1",
-    0x0161: "wmav2", 0x0162: "wmapro", 0x0163: "wmalossless", 0x2000: "ac3", 0x2001: "dts", 0xFFFE: "extensible",
-}  # fmt: skip
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_WAVE = bytes.fromhex("77617665f3acd3118cd100c04f8edb8a")
 _W64_SUFFIX = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def looks_like(head: bytes) -> bool:
-    """Say whether the file begins like RIFF audio or video."""
-    return (head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] in (b"WAVE", b"AVI ")) or head[:16] == _W64_RIFF
+    """Say whether the file begins like RIFF audio."""
+    return (head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE") or head[:16] == _W64_RIFF
 
 
 def look(source: Source) -> Look[Structure]:
-    """Walk the chunks to fmt and data, or to hdrl and movi."""
+    """Walk the chunks to fmt and data."""
     head = yield from source.at(0, 40)
     if head[:16] == _W64_RIFF:
         return (yield from _wave64(source, head))
-    if head[8:12] == b"AVI ":
-        from gateway.detection.formats import avi
-
-        return (yield from avi.look(source))
     return (yield from _wave(source, head))
-
-
-def describe(fmt: bytes) -> tuple[Track, int, int]:
-    """Check a WAVEFORMATEX and return the track, bytes a second and the block size."""
-    if len(fmt) < 14:
-        raise broken("The format chunk is too short", "wav")
-    tag, channels = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[2:4], "little")
-    rate, byte_rate = int.from_bytes(fmt[4:8], "little"), int.from_bytes(fmt[8:12], "little")
-    block = int.from_bytes(fmt[12:14], "little")
-    # 1,024 channels and 3.072 MHz are above every recorder and below nearly all text.
-    if not tag or not 1 <= channels <= 1024 or not 1 <= rate <= 3_072_000:
-        raise broken("The format chunk names an impossible number of channels or samples", "wav")
-    if tag == 0xFFFE and len(fmt) >= 26:
-        tag = int.from_bytes(fmt[24:26], "little")
-    return Track("audio", WAVE_CODECS.get(tag, f"0x{tag:04x}")), byte_rate, block
 
 
 def _wave(source: Source, head: bytes) -> Look[Structure]:
@@ -98,7 +74,7 @@ def _refuse_hidden(source: Source, name: bytes, body: int) -> Look[None]:
         raise Refused("hidden", f"The file carries {what} in its {name.decode('latin-1').strip()} chunk.", "wav")
 
 
-def _data(  # noqa: PLR0913 - the state of one walk
+def _data(
     source: Source, body: int, size: int, track: Track | None, byte_rate: int, long_sizes: dict[bytes, int], riff: int
 ) -> Look[Structure]:
     if track is None:
