@@ -21,7 +21,7 @@ from gateway.domain.errors import (
 from gateway.domain.media_types import content_type_for
 from gateway.domain.object_key import new_upload_id, object_key
 from gateway.domain.parts import PartPlan, plan_parts
-from gateway.domain.policy import check_extension, check_filename, check_size
+from gateway.domain.policy import Policy, check_extension, check_filename, check_size
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.uploads.gateway import Gateway
@@ -41,10 +41,14 @@ _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,12
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a client declares; sizes in bytes, checksums base64 SHA-256 in the order of the parts."""
+    """What a client declares; sizes in bytes, checksums base64 SHA-256 in the order of the parts.
+
+    A size of None is for callers whose protocol names none: the upload then has no plan, and what the store holds is
+    measured while parts come in and before they are assembled.
+    """
 
     filename: str
-    size_bytes: int
+    size_bytes: int | None
     content_type: str | None = None
     part_size_bytes: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +88,7 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
     policy = gateway.policy
     filename = check_filename(wanted.filename)
     extension = check_extension(filename, policy)
-    plan = plan_parts(check_size(wanted.size_bytes, policy), policy.part_bounds, wanted.part_size_bytes)
+    plan = _plan(wanted, policy)
     if wanted.content_type is not None and not _MEDIA_TYPE.fullmatch(wanted.content_type):
         raise Invalid("content_type is not a media type.")
     upload_id = new_upload_id()
@@ -94,9 +98,9 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         "tenant_id": principal.tenant_id,
         "filename": filename,
         "extension": extension,
-        "declared_size_bytes": plan.size_bytes,
+        "declared_size_bytes": wanted.size_bytes,
         "declared_content_type": wanted.content_type,
-        "part_size_bytes": plan.part_size_bytes,
+        "part_size_bytes": plan.part_size_bytes if plan else None,
         "part_checksums": "sha256" if wanted.part_checksums is not None else None,
         "checksums": _checksums(plan, wanted.part_checksums),
         "metadata": dict(wanted.metadata),
@@ -109,9 +113,17 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
     }
 
 
-def _checksums(plan: PartPlan, given: str | Sequence[str] | None) -> list[str] | None:
+def _plan(wanted: NewUpload, policy: Policy) -> PartPlan | None:
+    if wanted.size_bytes is None:
+        return None
+    return plan_parts(check_size(wanted.size_bytes, policy), policy.part_bounds, wanted.part_size_bytes)
+
+
+def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> list[str] | None:
     if given is None or isinstance(given, str):
         return None
+    if plan is None:
+        raise Invalid("part_checksums as a list needs size_bytes.")
     if len(given) != plan.part_count:
         raise Invalid(f"part_checksums holds {len(given)} checksums for {plan.part_count} parts.")
     return list(given)
