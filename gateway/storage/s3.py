@@ -288,4 +288,6 @@ async def open_store(config: StoreConfig, now: Callable[[], datetime] = utc_now)
     """Open a store with its own bounded connection pool, without cookies and without the environment's proxies."""
     connector = aiohttp.TCPConnector(limit=config.pool_size, ttl_dns_cache=60)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        # aiohttp would double every try after a reset, at once and unasked; its own test client switches that off too.
+        session._retry_connection = False
         yield S3Store(config, session, now)

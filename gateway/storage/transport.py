@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ Body = bytes | bytearray | memoryview | AsyncIterable[bytes]
 MAX_ANSWER_BYTES = 4 << 20  # a page of 1,000 parts, both copies of each, is 0.8 MB
 _MAX_ERROR_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
+_SKEW = timedelta(minutes=5)  # stores allow 15 minutes; no clock drifts by five between two calls
 # aiohttp would add a body type and accept gzip; neither is signed, and a compressed answer cannot be bounded.
 _SKIP_HEADERS = ("Accept", "Content-Type", "User-Agent")
 _NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
@@ -160,10 +162,12 @@ class Transport:
     async def _with_retries(self, call: Call, once: Callable[[Call], Awaitable[_T]]) -> _T:
         attempts = self._config.max_attempts if call.repeatable else 1
         for attempt in range(attempts):
+            offset = self.clock.offset
             try:
                 return await once(call)
             except (StoreUnavailable, StoreError) as exc:
-                skewed = exc.s3_code == "RequestTimeTooSkewed" and attempt == 0
+                # A HEAD is refused without a word, so that the clock's jump tells what RequestTimeTooSkewed would.
+                skewed = exc.status == 403 and abs(self.clock.offset - offset) >= _SKEW
                 if attempt + 1 == attempts or not (skewed or isinstance(exc, StoreUnavailable)):
                     raise
             # Full jitter: clients that failed together must not come back together.
@@ -178,6 +182,7 @@ class Transport:
             async with watchdog.timeout, self._request(call, sender, aiohttp.ClientTimeout()) as response:
                 if response.status not in call.ok:
                     raise await self._failure(call, response)
+                self.clock.observe(response.headers.get("Date"))
                 body = await _read(call, response, call.max_answer_bytes)
         except _NETWORK_ERRORS as exc:
             if sender.error is not None:
@@ -228,7 +233,7 @@ class Transport:
         except StoreError:
             body = b""
         exc = failure(call.operation, response.status, body)
-        self.clock.observe(response.headers.get("Date"), urgent=exc.s3_code == "RequestTimeTooSkewed")
+        self.clock.observe(response.headers.get("Date"), urgent=response.status == 403)
         return exc
 
 

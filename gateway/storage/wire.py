@@ -149,7 +149,8 @@ def parse_xml(data: bytes) -> Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
     try:
-        parser.Parse(data, True)
+        # Blanks that kept a slow CompleteMultipartUpload alive may precede the declaration, where XML allows none.
+        parser.Parse(data.lstrip(), True)
     except expat.ExpatError as exc:
         raise Malformed(expat.errors.messages.get(exc.code, "not well formed")) from exc
     if builder.root is None:
