@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from gateway.detection import hidden, magic, registry
-from gateway.detection.source import HEAD, TAIL, FileReader, RangeReader, Source
+from gateway.detection.source import HEAD, FileReader, RangeReader, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Verdict
 
 AUDIO_VIDEO: frozenset[Kind] = frozenset(("audio", "video"))
@@ -78,7 +78,8 @@ def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bo
     head = yield from source.at(0, HEAD, ahead=HEAD)
     structure, alone = yield from registry.find(source, head, allowed)
     if structure.kind in AUDIO_VIDEO | {"image"}:
-        tail = yield from source.at(max(0, source.size - TAIL), TAIL)
+        length = hidden.tail_length(structure)
+        tail = yield from source.at(max(0, source.size - length), length)
         yield from hidden.refuse(source, structure, head, tail)
         if not alone:
             magic.agree(structure.family, structure.container, head, tail)

@@ -1,4 +1,8 @@
-"""Refuse media that is at the same time something another program would open."""
+"""Refuse media that is at the same time something another program would open.
+
+Looked at are the places where such programs look (the first kilobyte, the end) and every byte that was read anyway.
+What stands elsewhere in a well-formed file is not seen: docs/security.md names it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,30 @@ from gateway.detection.verdict import Look, Refused, Structure
 # Readers of PDF accept the header anywhere in the first 1,024 bytes (PDF Reference 1.7, appendix H, note 13).
 _PDF_WINDOW = 1024
 _PDF = b"%PDF-"
-# The end of a ZIP is found from the end of the file: 22 bytes and a comment that must fill the rest exactly
+# The end of a ZIP is found from the end of the file: 22 bytes and a comment of up to 65,535 that fills the rest exactly
 # (PKWARE APPNOTE 4.3.16). JAR, APK and Office files are ZIPs.
 _ZIP_END = b"PK\x05\x06"
-_ACTIVE = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.IGNORECASE)
+ZIP_TAIL = 22 + 65_535
+TAIL = 4096
+_MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.IGNORECASE)
+# Long enough that media holds them by chance once in many million files.
+_SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (
+    (b"%PDF-", re.compile(rb"%PDF-[12]\.\d"), "a PDF document"),
+    (
+        b"PK\x03\x04",
+        re.compile(rb"PK\x03\x04[\n-?]\x00[\x00-\xff]{2}[\x00\x08\x09\x0c\x0e\x5d-\x63]\x00"),
+        "a ZIP archive",
+    ),
+    (b"Rar!", re.compile(rb"Rar!\x1a\x07[\x00\x01]"), "a RAR archive"),
+    (b"7z\xbc\xaf", re.compile(rb"7z\xbc\xaf'\x1c\x00"), "a 7-Zip archive"),
+    (b"\x7fELF", re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01"), "a Linux program"),
+    (b"#!/", re.compile(rb"#!/(?:bin|usr/bin|usr/local/bin)/\w"), "a shell script"),
+)
+
+
+def tail_length(structure: Structure) -> int:
+    """Return how much of the end to read, bytes: all that a ZIP may hide in where the format does not say its end."""
+    return TAIL if structure.end_bytes is not None else ZIP_TAIL
 
 
 def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Look[None]:
@@ -27,15 +51,40 @@ def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Lo
     if end is not None and end < source.size:
         behind = yield from source.at(end, 512)
         if what := strong_beginning(behind.lstrip(b"\x00")):
-            raise _hidden(what, "behind its end", structure)
+            raise _hidden(what, "what follows its end", structure)
     for window in source.windows():
-        if _ACTIVE.search(window):
+        if _MARKUP.search(window):
             raise _hidden("a web page or a script", "its data", structure)
+        if _holds_windows_program(window):
+            raise _hidden("a Windows program", "its data", structure)
+        for literal, pattern, what in _SIGNATURES:
+            if literal in window and pattern.search(window):
+                raise _hidden(what, "its data", structure)
+
+
+def _holds_windows_program(window: bytes) -> bool:
+    """Find a PE header to which the offset in an MZ header before it leads (Microsoft PE format)."""
+    at = window.find(b"PE\x00\x00")
+    for _ in range(8):
+        if at < 0:
+            return False
+        start = window.rfind(b"MZ", 0, at)
+        for _ in range(8):
+            if start < 0:
+                break
+            if int.from_bytes(window[start + 60 : start + 64], "little") == at - start:
+                return True
+            start = window.rfind(b"MZ", 0, start)
+        at = window.find(b"PE\x00\x00", at + 4)
+    return False
 
 
 def _ends_as_zip(tail: bytes) -> bool:
     at = tail.rfind(_ZIP_END)
-    while at >= 0:
+    # A comment may itself hold the four bytes; a few tries are enough for any that is meant to be opened.
+    for _ in range(16):
+        if at < 0:
+            break
         if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
             return True
         at = tail.rfind(_ZIP_END, 0, at)
@@ -43,6 +92,5 @@ def _ends_as_zip(tail: bytes) -> bool:
 
 
 def _hidden(what: str, where: str, structure: Structure) -> Refused:
-    return Refused(
-        "hidden", f"The file plays as {structure.container}, but carries {what} in {where}.", structure.container
-    )
+    detail = f"The file plays as {structure.container}, but carries {what} in {where}."
+    return Refused("hidden", detail, structure.container)

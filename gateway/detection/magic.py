@@ -27,8 +27,8 @@ _NOISE = frozenset(("", ".sndr", "audio/x-sndr"))
 NAMES: dict[str, frozenset[str]] = {
     "isobmff": frozenset(
         (".mp4", ".m4a", ".m4b", ".m4v", ".f4a", ".f4b", ".mov", ".qtvr", ".3gp", ".3ga", ".3gpp", ".3g2", ".3gpp2")
-        + ("video/mp4", "audio/mp4", "audio/x-m4b", "video/quicktime", "video/3gpp", "video/3gpp2")
-    ),
+    )
+    | frozenset(("video/mp4", "audio/mp4", "audio/x-m4b", "video/quicktime", "video/3gpp", "video/3gpp2")),
     "matroska": frozenset(
         (".webm", ".mkv", ".mka", "video/webm", "video/x-matroska", "audio/x-matroska", "application/x-matroska")
     ),

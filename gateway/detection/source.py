@@ -16,8 +16,7 @@ MAX_BYTES = 256 * KIB
 # One answer of a store carries this at nearly the cost of one byte.
 READ_AHEAD = 4 * KIB
 HEAD = 16 * KIB
-TAIL = 4 * KIB
-MAX_READ = 64 * KIB
+MAX_READ = 66 * KIB
 
 
 class RangeReader(Protocol):

@@ -33,8 +33,8 @@ def look(source: Source) -> Look[Structure]:
     sizes = _WIDE if wide else _NARROW
 
     def frame(data: bytes) -> tuple[int, object] | None:
-        # Padding bits around frame type and quality bit are zero.
-        if not data or data[0] & 0x83:
+        # Padding bits around frame type and quality bit are zero; a recording begins with undamaged frames.
+        if not data or data[0] & 0x87 != 0x04:
             return None
         size = sizes[data[0] >> 3 & 15]
         return (size, "amr") if size else None

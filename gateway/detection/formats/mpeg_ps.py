@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.detection.source import Source
+from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
 _START = b"\x00\x00\x01"
@@ -99,12 +99,14 @@ def _sequence(source: Source) -> Look[Structure]:
     length += 64 if matrix else 0
     last = (yield from source.at(length - 1, 1)) if matrix else data[11:12]
     length += 64 if last and last[0] & 1 else 0
-    window = yield from source.at(0, 8192)
+    window = yield from source.at(0, HEAD)
     if window[length : length + 3] not in (_START, b"\x00\x00\x00"):
         raise broken("Nothing follows the sequence header", "mpg")
     codes = _codes(window, length)
-    if _PICTURE not in codes or 1 not in codes[codes.index(_PICTURE) :]:
-        raise truncated("its first picture", "mpg") if source.size < 8192 else broken("No picture follows", "mpg")
+    after = codes[codes.index(_PICTURE) :] if _PICTURE in codes else []
+    # A picture, its first slice, and whatever the slice leads to.
+    if 1 not in after[:-1]:
+        raise truncated("its first picture", "mpg") if source.size < HEAD else broken("No picture follows", "mpg")
     name = "mpeg2video" if _EXTENSION in codes else "mpeg1video"
     return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (Track("video", name),))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.detection.formats.crc import mpeg_crc
+from gateway.detection.formats.elementary import is_text
 from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken
 
@@ -64,6 +65,8 @@ def look(source: Source) -> Look[Structure | None]:
     if found is None:
         return None
     stride, position = found
+    if position > 4 and is_text(head):
+        return None
     stream = _Stream()
     for _ in range(WINDOWS):
         data = yield from source.at(position, WINDOW if position else len(head), ahead=WINDOW)
