@@ -16,6 +16,8 @@ MAX_BYTES = 256 * KIB
 # One answer of a store carries this at nearly the cost of one byte.
 READ_AHEAD = 4 * KIB
 HEAD = 16 * KIB
+# A read that comes this close to the end takes the end with it: a movie header at the end and the tail are one read.
+NEAR_END = 64 * KIB
 MAX_READ = 66 * KIB
 
 
@@ -105,8 +107,11 @@ class Source:
         found = self.cached(start, length)
         if found is not None:
             return found
-        wanted = min(max(length, ahead), self.size - start, MAX_BYTES - self.bytes_read)
-        if self.reads >= MAX_READS or wanted < min(length, self.size - start):
+        left = self.size - start
+        if start and left <= NEAR_END:
+            ahead = left
+        wanted = min(max(length, ahead), left, MAX_BYTES - self.bytes_read)
+        if self.reads >= MAX_READS or wanted < min(length, left):
             raise Refused("budget", "The file is laid out so that its type cannot be proven from a few kilobytes.")
         data = (yield start, wanted)[:wanted]
         self.reads += 1

@@ -85,6 +85,17 @@ class Refused(Exception):
         super().__init__(reason)
 
 
+def text(raw: bytes) -> str | None:
+    """Return a name out of a file as printable ASCII, in hex where it is not; None where there is none.
+
+    A NUL cannot be stored in the database, and an escape sequence has no place in a log or a terminal.
+    """
+    name = raw.strip(b"\x00 ")
+    if not name:
+        return None
+    return name.decode("ascii") if all(0x20 <= byte < 0x7F for byte in name) else "0x" + name.hex()
+
+
 def truncated(what: str, container: str | None = None) -> Refused:
     """Build the refusal of a file that ends inside a structure it announced."""
     return Refused("truncated", f"The file ends inside {what}: it was cut short. Upload the complete file.", container)

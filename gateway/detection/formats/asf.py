@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.detection.formats.wave_format import WAVE_CODECS
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 _HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
@@ -84,5 +84,5 @@ def _track(data: bytes) -> Track:
         return Track("audio", WAVE_CODECS.get(tag, f"0x{tag:04x}"))
     if data[:16] == _VIDEO:
         # 11 bytes of encoded size, then a BITMAPINFOHEADER with the codec at 16.
-        return Track("video", data[81:85].decode("latin-1").strip("\x00 ") or None)
+        return Track("video", text(data[81:85]))
     return Track("other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.detection.formats.wave_format import WAVE_CODECS
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_CHUNKS = 32
 MAX_STREAMS = 8
@@ -66,11 +66,11 @@ def _stream(source: Source, position: int) -> Look[Track]:
         format_body = b""
     if kind == b"vids":
         name = (format_body[16:20] or codec).strip(b"\x00 ") or codec.strip(b"\x00 ")
-        return Track("video", name.decode("latin-1") or None)
+        return Track("video", text(name))
     if kind == b"auds":
         tag = int.from_bytes(format_body[:2], "little")
         return Track("audio", WAVE_CODECS.get(tag, f"0x{tag:04x}") if tag else None)
-    return Track("other", kind.decode("latin-1").strip("\x00 ") or None)
+    return Track("other", text(kind))
 
 
 def _movie(source: Source, position: int) -> Look[None]:

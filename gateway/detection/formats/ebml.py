@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 _EBML, _DOC_TYPE = 0x1A45DFA3, 0x4282
 _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS, _CLUSTER = 0x18538067, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675
@@ -155,9 +155,9 @@ def _track(source: Source, position: int, end: int) -> Look[Track]:
             value = int.from_bytes((yield from source.at(body, min(size, 8))))
             kind = _TRACK_KINDS.get(value, "other")
         elif ident == _CODEC_ID:
-            codec = (yield from source.at(body, min(size, 64))).rstrip(b"\x00").decode("latin-1")
+            codec = text((yield from source.at(body, min(size, 64))))
         position = body + size
-    if codec is None or not codec.isascii() or not codec.isprintable():
+    if codec is None:
         return Track("other", None)
     if kind == "video":
         return Track("video", codec)

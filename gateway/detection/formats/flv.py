@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_TAGS = 12
 ENOUGH = 4
@@ -64,7 +64,7 @@ def _track(tag: bytes) -> Track:
         return Track("audio", _AUDIO.get(tag[11] >> 4))
     # The high bit marks the extended header of Enhanced RTMP, whose codec is a four-character code.
     if tag[11] & 0x80:
-        return Track("video", tag[12:16].decode("latin-1"))
+        return Track("video", text(tag[12:16]))
     return Track("video", _VIDEO.get(tag[11] & 15))
 
 

@@ -6,7 +6,7 @@ import struct
 
 from gateway.detection.beginnings import strong_beginning
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_CHUNKS = 32
 # Sun's encodings with bytes a sample; 0 where samples are packed.
@@ -70,14 +70,14 @@ def _common(data: bytes, size: int, *, compressed: bool) -> tuple[Track, int, fl
     if not 1 <= channels <= 1024 or bits > 64 or not 16_383 <= exponent <= 16_405 or not mantissa >> 63:
         raise broken("The description of the sound (COMM) names impossible numbers", "aiff")
     rate = mantissa / 2.0 ** (63 - (exponent - 16_383))
-    codec = data[18:22].decode("latin-1").strip("\x00 ") if compressed and len(data) >= 22 else "pcm"
+    codec = text(data[18:22]) if compressed and len(data) >= 22 else "pcm"
     return Track("audio", codec), frames, round(frames / rate, 3)
 
 
 def _refuse_hidden(source: Source, name: bytes, body: int, container: str) -> Look[None]:
     payload = yield from source.at(body, 64)
     if what := strong_beginning(payload) or (name == b"SSND" and strong_beginning(payload[8:])):
-        raise Refused("hidden", f"The file carries {what} in its {name.decode('latin-1').strip()} chunk.", container)
+        raise Refused("hidden", f"The file carries {what} in its {text(name)} chunk.", container)
 
 
 def _caf(source: Source, head: bytes) -> Look[Structure]:
@@ -108,7 +108,7 @@ def _caf(source: Source, head: bytes) -> Look[Structure]:
             sound = (min(size, there) if size >= 0 else there) - 4
             known = packet_bytes and packet_frames
             duration = round(sound / packet_bytes * packet_frames / rate, 3) if known and sound > 0 else None
-            track = Track("audio", codec.decode("latin-1").strip())
+            track = Track("audio", text(codec))
             return Structure("caf", "caf", "audio/x-caf", "audio", (track,), duration)
         if size < 0 or not chunk[:4].isascii():
             raise broken("A chunk has an impossible size", "caf")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.detection.beginnings import strong_beginning
 from gateway.detection.formats.isobmff_tracks import read_movie
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 # QuickTime files before 2001 have no ftyp and may begin with any of these.
 FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"pdin", b"uuid"))
@@ -115,7 +115,7 @@ def _note(source: Source, found: _File, kind: bytes, start: int, end: int) -> Lo
     if kind in _PADDING:
         payload = yield from source.at(start, 64)
         if start < end and (what := strong_beginning(payload)):
-            raise Refused("hidden", f"The file carries {what} in its {kind.decode()} box.", "mp4")
+            raise Refused("hidden", f"The file carries {what} in its {text(kind)} box.", "mp4")
 
 
 def _brands(source: Source, found: _File, start: int, end: int) -> Look[None]:
@@ -138,7 +138,7 @@ def _without_movie(found: _File) -> Structure:
     if found.brands & _IMAGE_BRANDS:
         raise Refused("tracks", "The file is an image container (HEIF or AVIF), not audio or video.", "heif")
     if found.cut_short:
-        raise truncated(f"its {found.cut_short.decode('latin-1')} box and has no movie header (moov)", "mp4")
+        raise truncated(f"its {text(found.cut_short)} box and has no movie header (moov)", "mp4")
     raise Refused(
         "truncated", "The file has no movie header (moov): it was cut short, or its recording never finished.", "mp4"
     )

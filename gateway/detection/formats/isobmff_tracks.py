@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Track, broken, truncated
+from gateway.detection.verdict import Look, Refused, Track, broken, text, truncated
 
 _FOUR_CC = re.compile(rb"[\x20-\x7e\xa9]{4}")
 MAX_CHILDREN = 64
@@ -169,11 +169,11 @@ def _sample_table(source: Source, media: _Media, stbl: Box) -> Look[None]:
 
 
 def _describe(media: _Media) -> Track:
-    codec = media.entry.decode("latin-1").strip("\x00 ") or None
+    codec = text(media.entry)
     if media.handler == b"soun" and media.entry:
         return Track("audio", codec)
     if media.handler == b"vide" and media.entry:
         # Chapter images are a disabled track, a cover is one sample; Motion JPEG is neither.
         still = media.entry in _STILL and (media.sample_count == 1 or not media.enabled)
         return Track("other" if still else "video", codec)
-    return Track("other", media.handler.decode("latin-1").strip("\x00 ") or None)
+    return Track("other", text(media.handler))

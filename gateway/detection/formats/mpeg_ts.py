@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.detection.formats.crc import mpeg_crc
 from gateway.detection.formats.elementary import is_text
 from gateway.detection.source import HEAD, Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken
+from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text
 
 SYNC = 0x47
 # (stride, offset of the first sync byte): a Blu-ray packet has four bytes of time code first.
@@ -147,8 +147,8 @@ def _track(kind: int, descriptors: bytes) -> Track:
             if descriptors[at] in _PRIVATE:
                 return Track("audio", _PRIVATE[descriptors[at]])
             if descriptors[at] == 0x05:
-                name = descriptors[at + 2 : at + 6].decode("latin-1")
-                return Track("video" if name in ("HEVC", "AV01", "VC-1", "drac") else "audio", name.strip())
+                name = text(descriptors[at + 2 : at + 6])
+                return Track("video" if name in ("HEVC", "AV01", "VC-1", "drac") else "audio", name)
             at += 2 + descriptors[at + 1]
     return Track("other", f"0x{kind:02x}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.detection.beginnings import strong_beginning
 from gateway.detection.formats.wave_format import describe
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_CHUNKS = 32
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -71,7 +71,7 @@ def _resync(source: Source, position: int) -> Look[int]:
 def _refuse_hidden(source: Source, name: bytes, body: int) -> Look[None]:
     payload = yield from source.at(body, 64)
     if what := strong_beginning(payload) or strong_beginning(payload[4:]):
-        raise Refused("hidden", f"The file carries {what} in its {name.decode('latin-1').strip()} chunk.", "wav")
+        raise Refused("hidden", f"The file carries {what} in its {text(name)} chunk.", "wav")
 
 
 def _data(
