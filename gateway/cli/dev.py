@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
+from gateway.cli.environment import fail, read_settings
 from gateway.dev.choices import Choices, StoreChoice, choose, locked
 from gateway.dev.processes import StackError
 from gateway.dev.stack import RunningStack, Stopped, running, signals_stop
@@ -33,23 +33,16 @@ def dev(
     GATEWAY_DATABASE_URL and GATEWAY_S3_ENDPOINT replace either with yours. Data is kept for the next start.
     """
     console = Console(highlight=False, soft_wrap=True)
+    given = {"port": port, "data_dir": data_dir}
+    settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+    choice = _store_choice(store)
     try:
         with signals_stop():
-            _run(_settings(port, data_dir), _store_choice(store), console)
+            _run(settings, choice, console)
     except Stopped:
         console.print("Stopped; the data is kept.")
     except StackError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from None
-
-
-def _settings(port: int | None, data_dir: Path | None) -> Settings:
-    given = {"port": port, "data_dir": data_dir}
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type] # options are typed
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise StackError(f"Setting {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        fail(str(error))
 
 
 def _store_choice(text: str) -> StoreChoice:
@@ -57,7 +50,7 @@ def _store_choice(text: str) -> StoreChoice:
     for choice in choices:
         if choice == text:
             return choice
-    raise StackError(f"--store is auto, minio or seaweedfs, not {text}.")
+    return fail(f"--store is auto, minio or seaweedfs, not {text}.")
 
 
 def _run(settings: Settings, store: StoreChoice, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from gateway.settings import Settings
 
 
-def read_settings() -> Settings:
-    """Return the settings; exit with 1 and one line when a variable cannot be used."""
+def read_settings(**given: Any) -> Settings:
+    """Return the settings, *given* over the environment; exit with 1 and one line when one cannot be used."""
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as exc:
         first = exc.errors(include_input=False)[0]
         fail(f"Setting {'.'.join(map(str, first['loc'])) or 'combination'}: {first['msg']}.")

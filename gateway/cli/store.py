@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import typer
+
+from gateway.cli.environment import fail, read_settings
+from gateway.dev.prepare import prepare_store
+from gateway.dev.processes import StackError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after the store.")
 
@@ -22,16 +25,11 @@ def prepare() -> None:
     The CORS rules of a bucket that is there already stay as they are. Safe to run again; ends with 1 when the store
     does not answer.
     """
-    from gateway.dev.prepare import prepare_store
-    from gateway.dev.processes import StackError
-    from gateway.settings import Settings
-
-    settings = Settings()
+    settings = read_settings()
     try:
         warnings = asyncio.run(prepare_store(settings, embedded=False))
     except StackError as error:
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(1) from None
+        fail(str(error))
     for warning in warnings:
-        sys.stderr.write(f"{warning}\n")
-    sys.stdout.write(f"Bucket {settings.s3_bucket} is ready.\n")
+        typer.echo(warning, err=True)
+    typer.echo(f"Bucket {settings.s3_bucket} is ready.")

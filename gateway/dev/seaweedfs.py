@@ -27,8 +27,8 @@ PORT_FLAGS = (
     "volume.port.grpc",
     "filer.port",
     "filer.port.grpc",
+    # Its own workers look for the admin server's gRPC at this port + 10,000, whatever admin.port.grpc says.
     "admin.port",
-    "admin.port.grpc",
 )
 
 

@@ -13,8 +13,6 @@ from gateway.dev.processes import free_ports
 from gateway.dev.store import StoreServer
 from tests.processes import Process, assert_gone, make_mp3, upload_by_hand
 
-KEY_OPTIONS = ("--tenant", "acme", "--name", "topology")
-
 
 @pytest.fixture
 def environment(empty_database_url: str, store_server: StoreServer) -> dict[str, str]:
@@ -42,7 +40,7 @@ def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], t
     for one_shot in (("db", "migrate"), ("store", "prepare")):
         _run(environment, tmp_path, *one_shot)
         _run(environment, tmp_path, *one_shot)
-    key = _run(environment, tmp_path, "keys", "create", *KEY_OPTIONS).split()[-1]
+    key = _run(environment, tmp_path, "keys", "create", "acme").split()[-1]
     address = f"http://127.0.0.1:{environment['GATEWAY_PORT']}"
     with (
         Process("worker", cwd=tmp_path, environment=environment) as worker,
