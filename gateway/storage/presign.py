@@ -22,9 +22,9 @@ from gateway.storage.sigv4 import (
     UNSIGNED_PAYLOAD,
     Credentials,
     Moment,
-    canonical_query,
     encode,
-    encode_query,
+    encode_pairs,
+    join_pairs,
     presign_query,
 )
 
@@ -62,29 +62,35 @@ class PostForm:
 
 
 class _PartBatch:
-    """Sign parts of one multipart upload: only number, size, checksum and signature differ from URL to URL."""
+    """Sign parts of one multipart upload: only number, size, checksum and signature differ from URL to URL.
 
-    __slots__ = ("_canonical", "_tail", "_upload", "_url_middle", "_url_start", "sign_digest")
+    The canonical request up to the part number is hashed once and the half-fed hash is copied for each part.
+    """
+
+    __slots__ = ("_canonical", "_ending", "_host_line", "_sign_digest", "_upload", "_url_middle", "_url_start")
 
     def __init__(
         self, moment: Moment, address: BucketAddress, key: str, upload_id: str, expires: int, *, with_checksum: bool
     ) -> None:
         names = "content-length;host" + (";x-amz-checksum-sha256" if with_checksum else "")
-        path, signing = address.path(key), moment.query(expires, names)
-        upload = f"uploadId={encode(upload_id)}"
+        path, upload = address.path(key), f"uploadId={encode(upload_id)}"
+        signing = encode_pairs(moment.query(expires, names))
         # Upper case sorts first: every X-Amz- pair precedes partNumber, and partNumber precedes uploadId.
-        self._canonical = sha256(f"PUT\n{path}\n{canonical_query(signing)}&partNumber=".encode())
+        self._canonical = sha256(f"PUT\n{path}\n{join_pairs(sorted(signing))}&partNumber=".encode())
         self._upload = f"&{upload}\ncontent-length:"
+        self._host_line = f"\nhost:{address.host}"
+        self._ending = f"\n\n{names}\n{UNSIGNED_PAYLOAD}"
         self._url_start = f"{address.origin}{path}?{upload}&partNumber="
-        self._url_middle = f"&{encode_query(signing)}&X-Amz-Signature="
-        self._tail = f"\nhost:{address.host}{{}}\n\n{names}\n{UNSIGNED_PAYLOAD}"
-        self.sign_digest = moment.sign_digest
+        self._url_middle = f"&{join_pairs(signing)}&X-Amz-Signature="
+        self._sign_digest = moment.sign_digest
 
     def url(self, part_number: int, size_bytes: int, checksum_line: str) -> str:
         """Return the URL of one part; `checksum_line` is its signed header line or nothing."""
         canonical = self._canonical.copy()
-        canonical.update(f"{part_number}{self._upload}{size_bytes}{self._tail.format(checksum_line)}".encode())
-        return f"{self._url_start}{part_number}{self._url_middle}{self.sign_digest(canonical.hexdigest())}"
+        canonical.update(
+            f"{part_number}{self._upload}{size_bytes}{self._host_line}{checksum_line}{self._ending}".encode()
+        )
+        return f"{self._url_start}{part_number}{self._url_middle}{self._sign_digest(canonical.hexdigest())}"
 
 
 class Presigner:
@@ -125,23 +131,26 @@ class Presigner:
         """
         moment = self._moment(expires_in_seconds, signed_at)
         expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
-        batches = [
-            _PartBatch(moment, self._address, key, multipart_upload_id, expires_in_seconds, with_checksum=checked)
-            for checked in (False, True)
-        ]
-        plain, checked = batches
+
+        def batch(*, with_checksum: bool) -> Callable[[int, int, str], str]:
+            given = (moment, self._address, key, multipart_upload_id, expires_in_seconds)
+            return _PartBatch(*given, with_checksum=with_checksum).url
+
+        plain = checked = None
         signed: list[SignedRequest] = []
         for part in parts:
             number, size, checksum = part.part_number, part.size_bytes, part.checksum_sha256
             if not 1 <= number <= MAX_PART_NUMBER or size < 0:
                 raise ValueError("a part number is 1 to 10,000 and a size is not negative")
             if checksum is None:
-                signed.append(SignedRequest("PUT", plain.url(number, size, ""), {}, expires_at))
-                continue
-            if not _is_sha256(checksum):
+                plain = plain or batch(with_checksum=False)
+                signed.append(SignedRequest("PUT", plain(number, size, ""), {}, expires_at))
+            elif _is_sha256(checksum):
+                checked = checked or batch(with_checksum=True)
+                url = checked(number, size, f"\nx-amz-checksum-sha256:{checksum}")
+                signed.append(SignedRequest("PUT", url, {"x-amz-checksum-sha256": checksum}, expires_at))
+            else:
                 raise ValueError("a part's checksum must be base64 of 32 bytes")
-            url = checked.url(number, size, f"\nx-amz-checksum-sha256:{checksum}")
-            signed.append(SignedRequest("PUT", url, {"x-amz-checksum-sha256": checksum}, expires_at))
         return signed
 
     def get_object(

@@ -56,14 +56,19 @@ def encode(text: str) -> str:
     return quote(text, safe="~")
 
 
+def encode_pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Encode names and values of a query."""
+    return [(encode(name), encode(value)) for name, value in pairs]
+
+
+def join_pairs(encoded: Iterable[tuple[str, str]]) -> str:
+    """Write encoded pairs as a query, in the order given; S3 signs the sorted one."""
+    return "&".join([f"{name}={value}" for name, value in encoded])
+
+
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode pairs in the order given."""
-    return "&".join([f"{encode(name)}={encode(value)}" for name, value in pairs])
-
-
-def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode pairs in the order S3 signs them: sorted by encoded name, then by encoded value."""
-    return "&".join([f"{name}={value}" for name, value in sorted((encode(n), encode(v)) for n, v in pairs)])
+    """Encode and write pairs in the order given."""
+    return join_pairs(encode_pairs(pairs))
 
 
 def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -142,9 +147,9 @@ def presign_query(
 ) -> str:
     """Return the query of a presigned URL. `path` is encoded; `headers` must name `host`."""
     block, names = canonical_headers(headers)
-    signed = [*pairs, *moment.query(expires_in_seconds, names)]
-    canonical = f"{method}\n{path}\n{canonical_query(signed)}\n{block}\n{names}\n{UNSIGNED_PAYLOAD}"
-    return f"{encode_query(signed)}&X-Amz-Signature={moment.sign(canonical)}"
+    encoded = encode_pairs([*pairs, *moment.query(expires_in_seconds, names)])
+    canonical = f"{method}\n{path}\n{join_pairs(sorted(encoded))}\n{block}\n{names}\n{UNSIGNED_PAYLOAD}"
+    return f"{join_pairs(encoded)}&X-Amz-Signature={moment.sign(canonical)}"
 
 
 def sign_headers(
@@ -157,7 +162,8 @@ def sign_headers(
         signed["X-Amz-Security-Token"] = token
     signed["X-Amz-Content-SHA256"] = payload_sha256
     block, names = canonical_headers(signed)
-    signature = moment.sign(f"{method}\n{path}\n{canonical_query(pairs)}\n{block}\n{names}\n{payload_sha256}")
+    query = join_pairs(sorted(encode_pairs(pairs)))
+    signature = moment.sign(f"{method}\n{path}\n{query}\n{block}\n{names}\n{payload_sha256}")
     signed["Authorization"] = (
         f"{ALGORITHM} Credential={moment.credential}, SignedHeaders={names}, Signature={signature}"
     )
