@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from gateway.database import uploads
+from gateway.database import part_checksums, uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import Gone, LeaseLost, PartsMismatch, WrongState
 from gateway.domain.parts import (
@@ -107,11 +107,23 @@ def _refuse(difference: PartsDifference) -> None:
         raise PartsMismatch(difference.sentence(), **difference.reasons)
 
 
+async def _known_checksums(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart]) -> dict[int, str]:
+    """Fill in for stores that enforce a part's checksum but do not list it."""
+    if upload.part_checksums is None or all(part.checksum_sha256 for part in stored):
+        return {}
+    if upload.checksums is not None:
+        return dict(enumerate(upload.checksums, 1))
+    return await part_checksums.recall(gateway.database, upload.id)
+
+
 async def _claim(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None) -> Upload | None:
     """Become the one that completes, and leave a job behind that does it if this process dies."""
     assembly: list[StoredAs] | None = None
     if stored is not None:
-        assembly = [(part.part_number, part.size_bytes, part.etag, part.checksum_sha256) for part in stored]
+        known = await _known_checksums(gateway, upload, stored)
+        assembly = [
+            (p.part_number, p.size_bytes, p.etag, p.checksum_sha256 or known.get(p.part_number)) for p in stored
+        ]
     seconds = gateway.policy.lease_seconds
     change = Move(
         after=State.UPLOADING,

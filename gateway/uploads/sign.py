@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from gateway.database import part_checksums
 from gateway.domain.errors import Invalid
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
@@ -43,8 +44,11 @@ async def sign(
     Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum.
     """
     upload = await load(gateway, principal, upload_id)
-    require_uploading(gateway, upload)
-    return sign_parts(gateway, upload, wanted)
+    signed = sign_parts(gateway, upload, wanted)
+    checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
+    if checksums:
+        await part_checksums.remember(gateway.database, upload.id, checksums)
+    return signed
 
 
 def sign_parts(

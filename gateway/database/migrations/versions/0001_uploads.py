@@ -53,6 +53,15 @@ CREATE INDEX uploads_leased ON uploads (lease_until) WHERE state IN ('completing
 CREATE INDEX uploads_to_clean ON uploads (updated_at) WHERE cleanup_pending;
 """
 
+PART_CHECKSUMS = """
+CREATE TABLE part_checksums (
+    upload_id uuid NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
+    part_number int NOT NULL,
+    checksum_sha256 text NOT NULL,
+    PRIMARY KEY (upload_id, part_number)
+);
+"""
+
 EVENTS = """
 CREATE TABLE events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -95,10 +104,10 @@ CREATE TABLE api_keys (
 
 def upgrade() -> None:
     """Create the tables."""
-    for statements in (UPLOADS, EVENTS, KEYS):
+    for statements in (UPLOADS, PART_CHECKSUMS, EVENTS, KEYS):
         op.execute(statements)
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    op.execute("DROP TABLE api_keys, idempotency_keys, events, uploads")
+    op.execute("DROP TABLE api_keys, idempotency_keys, events, part_checksums, uploads")
