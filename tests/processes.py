@@ -68,6 +68,10 @@ class Process:
         """Send a signal."""
         self._process.send_signal(number)
 
+    def ended_early(self) -> int | None:
+        """Give the exit code if it has ended, else None."""
+        return self._process.poll()
+
     def ended(self) -> int:
         """Wait for the end and give the exit code."""
         code = self._process.wait(STOP_SECONDS)
