@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from gateway.detection.beginnings import strong_beginning
-from gateway.detection.source import Source
+from gateway.detection.source import TAIL, Source
 from gateway.detection.verdict import Look, Refused, Structure
 
 # Readers of PDF accept the header anywhere in the first 1,024 bytes (PDF Reference 1.7, appendix H, note 13).
@@ -19,7 +19,6 @@ _PDF = b"%PDF-"
 # (PKWARE APPNOTE 4.3.16). JAR, APK and Office files are ZIPs.
 _ZIP_END = b"PK\x05\x06"
 ZIP_TAIL = 22 + 65_535
-TAIL = 4096
 _MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.IGNORECASE)
 # Long enough that media holds them by chance once in many million files.
 _SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (

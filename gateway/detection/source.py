@@ -19,6 +19,8 @@ HEAD = 16 * KIB
 # A read that comes this close to the end takes the end with it: a movie header at the end and the tail are one read.
 NEAR_END = 64 * KIB
 MAX_READ = 66 * KIB
+# Where formats and their tags end, and what others hide behind them.
+TAIL = 4 * KIB
 
 
 class RangeReader(Protocol):
@@ -107,17 +109,22 @@ class Source:
         found = self.cached(start, length)
         if found is not None:
             return found
-        left = self.size - start
-        if start and left <= NEAR_END:
-            ahead = left
-        wanted = min(max(length, ahead), left, MAX_BYTES - self.bytes_read)
-        if self.reads >= MAX_READS or wanted < min(length, left):
+        first, wanted = self._widen(start, max(length, ahead))
+        wanted = min(wanted, MAX_BYTES - self.bytes_read)
+        if self.reads >= MAX_READS or first + wanted < min(start + length, self.size):
             raise Refused("budget", "The file is laid out so that its type cannot be proven from a few kilobytes.")
-        data = (yield start, wanted)[:wanted]
+        data = (yield first, wanted)[:wanted]
         self.reads += 1
         self.bytes_read += len(data)
-        self._windows.append((start, data))
-        return data[:length]
+        self._windows.append((first, data))
+        return data[start - first : start - first + length]
+
+    def _widen(self, start: int, length: int) -> tuple[int, int]:
+        """Return start and length of the read that serves these bytes, to the end where the end is near."""
+        if start and self.size - start <= NEAR_END:
+            start = min(start, max(0, self.size - TAIL))
+            return start, self.size - start
+        return start, min(length, self.size - start)
 
     def windows(self) -> tuple[bytes, ...]:
         """Return all that was read."""

@@ -14,6 +14,8 @@ FrameHeader = Callable[[bytes], tuple[int, object] | None]
 ENOUGH = 6
 # Fewer are right only where the file ends with them.
 FEW = 2
+# And some more where it ends inside one.
+SOME = 4
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 HEADER = 16
 
@@ -31,7 +33,7 @@ class Chain:
     @property
     def proves(self) -> bool:
         """Say whether this many frames are no accident."""
-        return self.count >= ENOUGH or (self.complete and self.count >= FEW)
+        return self.count >= ENOUGH or (self.complete and self.count >= (SOME if self.cut_short else FEW))
 
 
 def follow(source: Source, start: int, header: FrameHeader) -> Look[Chain]:

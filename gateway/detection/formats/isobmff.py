@@ -19,6 +19,8 @@ _PADDING = frozenset((b"free", b"skip", b"wide", b"uuid", b"mdat", b"junk"))
 _FOUR_CC = re.compile(rb"[\x20-\x7e\xa9]{4}")
 # A progressive file has under ten boxes at the top, a fragmented one any number behind its moov.
 MAX_BOXES = 40
+# Once header and data are seen, this many more are walked to know where the file should end.
+MAX_BEHIND = 4
 _IMAGE_BRANDS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"jxl "))
 _OTHER_BRANDS = {b"jp2 ": "a JPEG 2000 image", b"jpx ": "a JPEG 2000 image", b"jpm ": "a JPEG 2000 document",
                  b"crx ": "a Canon RAW photo"}  # fmt: skip
@@ -57,7 +59,7 @@ def look(source: Source) -> Look[Structure]:
 
 def _walk(source: Source) -> Look[_File]:
     found = _File()
-    position = 0
+    position = proven = 0
     for number in range(MAX_BOXES):
         if position >= source.size:
             found.end = position
@@ -74,10 +76,11 @@ def _walk(source: Source) -> Look[_File]:
         if end > source.size:
             found.cut_short = kind
             break
-        if found.movie and (found.has_data or kind == b"moof"):
-            # Enough to prove it; the rest is walked only where that is one jump.
-            found.end = end if end == source.size else found.end
         position = end
+        proven += bool(found.movie and found.has_data)
+        if kind == b"moof" or proven > MAX_BEHIND:
+            found.end = end if end == source.size else None
+            break
     return found
 
 
