@@ -230,6 +230,6 @@ class _Crew:
             outcome = self._outcomes.get()
             self._code = max(self._code, outcome.code)
             if self._as_json:
-                print(json.dumps(outcome.record, ensure_ascii=False), flush=True)
+                typer.echo(json.dumps(outcome.record, ensure_ascii=False))
             else:
                 self._display.say(outcome.text, out=outcome.code is Exit.READY)

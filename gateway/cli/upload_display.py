@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -61,7 +62,7 @@ class Display:
         """Print a line, on stdout if *out*; control characters of file names and answers do not reach the terminal."""
         clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
         if out and not sys.stdout.isatty():
-            print(clean, flush=True)
+            typer.echo(clean)
         else:
             self._bars.console.print(escape(clean))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,7 +29,7 @@ from gateway.client.progress import Meter, Phase
 from gateway.client.resume import Note
 from gateway.client.source import Source
 from gateway.client.transfer import Addresses, Hooks, PartSender
-from gateway.client.workers import run_parallel
+from gateway.client.workers import Slots, run_parallel
 
 T = TypeVar("T")
 Check = Callable[[], None]
@@ -59,7 +59,7 @@ class Means:
     perform: Perform
     store: httpx.Client
     retry: Retry
-    slots: threading.Semaphore
+    slots: Slots
     parallel: int
 
 
@@ -85,9 +85,6 @@ class Engine:
         try:
             if upload.state == "uploading":
                 upload = self._send_and_complete(upload, held)
-        except (WrongState, StoreRefused) as exc:
-            # Somebody else may have completed or aborted it meanwhile; the gateway knows.
-            upload = self._outcome_elsewhere(upload, exc)
         except FileChanged:
             self._note.forget()
             self._give_up(upload)
@@ -145,6 +142,16 @@ class Engine:
         raise AssertionError("unreachable: the second round returns or raises")
 
     def _send_and_complete(self, upload: Upload, held: Mapping[int, StoredPart]) -> Upload:
+        try:
+            return self._send_until_complete(upload, held)
+        except (WrongState, StoreRefused):
+            # Somebody else may have completed or aborted it meanwhile; the gateway knows.
+            now = self._call(calls.get(upload.upload_id))
+            if now.state == "uploading":
+                raise
+            return now
+
+    def _send_until_complete(self, upload: Upload, held: Mapping[int, StoredPart]) -> Upload:
         self._enter("sending")
         todo = list(range(1, upload.part_count + 1))
         for mends in range(MAX_MENDS + 1):
@@ -177,7 +184,7 @@ class Engine:
         sender = PartSender(self._means.store, self._source, upload, addresses, self._means.retry, hooks)
 
         def work(number: int) -> None:
-            with self._slot(check):
+            with self._means.slots.take(stop, check):
                 stored = held.get(number)
                 resumed = stored is not None and self._is_same(upload, stored, check)
                 if stored is not None and resumed:
@@ -186,7 +193,10 @@ class Engine:
                     self._etags[number] = sender.send(number, checksum=self._plan.checksums)
             self._meter.done(number, upload.size_of_part(number), resumed=resumed)
 
-        run_parallel(todo, work, threads=self._means.parallel, stop=stop, tick=self._tick)
+        try:
+            run_parallel(todo, work, threads=self._means.parallel, stop=stop, tick=self._tick)
+        finally:
+            self._means.slots.reclaim(stop)
 
     def _is_same(self, upload: Upload, stored: StoredPart, check: Check) -> bool:
         """Tell whether a part in the store has the bytes of the file; reading is cheap, sending is not.
@@ -201,12 +211,6 @@ class Engine:
             return self._source.sha256(offset, size_bytes, check) == stored.checksum_sha256
         return self._source.md5(offset, size_bytes, check) == stored.etag.lower()
 
-    def _outcome_elsewhere(self, upload: Upload, exc: WrongState | StoreRefused) -> Upload:
-        now = self._call(calls.get(upload.upload_id))
-        if now.state == "uploading":
-            raise exc
-        return now
-
     def _give_up(self, upload: Upload) -> None:
         """Abort what can never be completed, once and without insisting: the gateway sweeps it anyway."""
         with contextlib.suppress(Exception):
@@ -219,15 +223,6 @@ class Engine:
         self._check()
         result: T = self._means.perform(flow, self._pause)
         return result
-
-    @contextlib.contextmanager
-    def _slot(self, check: Check) -> Iterator[None]:
-        while not self._means.slots.acquire(timeout=_LOOK_SECONDS):
-            check()
-        try:
-            yield
-        finally:
-            self._means.slots.release()
 
     def _pause(self, seconds: float, check: Check | None = None) -> None:
         deadline = time.monotonic() + seconds

@@ -130,7 +130,7 @@ _BY_STATUS: Mapping[int, type[GatewayProblem]] = {
 
 
 def problem_of(response: httpx.Response) -> GatewayProblem:
-    """Return the most specific problem for an answer of 400 and above; code `http_…` where it is no problem document."""
+    """Return the most specific problem for an answer of 400 and above; code `http_…` where it is no document."""
     try:
         body = response.json()
     except ValueError:

@@ -35,7 +35,8 @@ class Retry:
     def delay(self, failures: int, response: httpx.Response | None = None) -> float:
         """Return the seconds to wait after *failures* failures (1 and up), Retry-After first, capped."""
         asked = retry_after(response) if response is not None else None
-        jitter = random.uniform(0, min(self.cap_seconds, self.base_seconds * 2 ** min(failures - 1, 16)))
+        longest = min(self.cap_seconds, self.base_seconds * 2 ** min(failures - 1, 16))
+        jitter = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
         if asked is None:
             return jitter
         return min(asked, self.retry_after_cap_seconds) + min(jitter, 1.0)

@@ -15,6 +15,11 @@ from typing import Any, BinaryIO
 
 from gateway.client.errors import AlreadyUploading
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 # The gateway forgets an unfinished upload after a day by default; a week covers every sensible setting.
 _FORGET_AFTER_SECONDS = 7 * 86_400
 _MAX_NOTE_BYTES = 4096
@@ -118,15 +123,11 @@ def _lock(file: BinaryIO) -> bool:
     """Take the file's lock without waiting; it goes with the process, however that ends."""
     try:
         if sys.platform == "win32":
-            import msvcrt
-
             # A byte past every note: on Windows a locked byte cannot be read, and this one never is.
             file.seek(1 << 30)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             file.seek(0)
         else:
-            import fcntl
-
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

@@ -22,6 +22,7 @@ from gateway.client.models import DownloadURL, SignedPart, StoredPart, Upload, U
 from gateway.client.progress import Meter, ProgressCallback
 from gateway.client.resume import Note, default_folder, note_name, open_note
 from gateway.client.source import Source, StrPath
+from gateway.client.workers import Slots
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class Client:
             follow_redirects=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=parallel),
         )
-        self._means = Means(self._perform, self._store, self._retry, threading.BoundedSemaphore(parallel), parallel)
+        self._means = Means(self._perform, self._store, self._retry, Slots(parallel), parallel)
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +167,11 @@ class Client:
 
         Args:
             source: A path, or a seekable binary file object (which cannot be resumed by another process).
+            filename: Name to declare. Default: the file's own.
+            content_type: Type to declare. Default: none, the gateway looks at the bytes anyway.
+            metadata: Kept with the upload and handed out with it.
+            part_size_bytes: Size of parts, bytes. Default: the gateway plans.
+            wait_seconds: Longest wait for the check after the last byte, seconds.
             checksums: Sign each part's SHA-256, so that the store refuses bytes changed on the way.
             resume: Go on with an unfinished upload of the same file, gateway, key and options.
             progress: Called in this thread, at most ten times a second.

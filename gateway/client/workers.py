@@ -4,12 +4,55 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 # Ten looks a second: a progress bar is smooth, and a stop is noticed at once.
 TICK_SECONDS = 0.1
 # A thread inside a socket call cannot be woken; it ends by its timeout, later, without holding anybody up.
 STOP_SECONDS = 2.0
+
+
+class Slots:
+    """Bound how many parts are in flight, over everything that shares it.
+
+    A thread that hangs in a socket call after its upload was stopped would keep its slot until it times out, so the
+    upload, named by *owner*, takes such slots back: that thread sends nothing more.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._taken: dict[int, int] = {}
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, owner: object, check: Callable[[], None]) -> Iterator[None]:
+        """Hold a slot; *check* is called while waiting for one and may raise."""
+        with self._changed:
+            while self._free < 1:
+                check()
+                self._changed.wait(TICK_SECONDS)
+            self._free -= 1
+            self._taken[id(owner)] = self._taken.get(id(owner), 0) + 1
+        try:
+            yield
+        finally:
+            self._give_back(owner, 1)
+
+    def reclaim(self, owner: object) -> None:
+        """Take back what threads of *owner* still hold."""
+        self._give_back(owner, self._taken.get(id(owner), 0))
+
+    def _give_back(self, owner: object, count: int) -> None:
+        with self._changed:
+            count = min(count, self._taken.get(id(owner), 0))
+            if count == 0:
+                return
+            self._free += count
+            self._taken[id(owner)] -= count
+            if self._taken[id(owner)] == 0:
+                del self._taken[id(owner)]
+            self._changed.notify_all()
 
 
 def run_parallel(
