@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from gateway.database.engine import Connection, Database
+from gateway.domain.principal import Principal
 from gateway.domain.upload import Rejection, State, Upload
 
 NOTIFY_CHANNEL = "gateway_uploads"
@@ -19,7 +20,11 @@ NOTIFY_CHANNEL = "gateway_uploads"
 _COLUMNS = """id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type, part_size_bytes,
     part_checksums, checksums, metadata, bucket, object_key, multipart_upload_id, observed_size_bytes, observed_etag,
     content_type, detection, rejection_code, rejection_detail, lease_token, lease_until, created_at, updated_at,
-    expires_at"""
+    expires_at, token_id, max_size_bytes, form_key"""
+
+_SEEN_BY = """tenant_id = %(tenant_id)s AND (%(token_id)s::uuid IS NULL OR (token_id = %(token_id)s AND EXISTS (
+    SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
+    WHERE upload_tokens.id = %(token_id)s AND upload_tokens.revoked_at IS NULL AND api_keys.revoked_at IS NULL)))"""
 
 # An unread CTE that only selects is not run by PostgreSQL, so the last SELECT reads `notified`.
 _TELL = f"""
@@ -125,11 +130,11 @@ async def insert(connection: Connection, upload: Mapping[str, Any], *, lease_sec
         """
 INSERT INTO uploads (id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type,
     part_size_bytes, part_checksums, checksums, metadata, bucket, object_key, content_type, lease_token, lease_until,
-    created_at, expires_at)
+    created_at, expires_at, token_id, max_size_bytes, form_key)
 VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(declared_size_bytes)s,
     %(declared_content_type)s, %(part_size_bytes)s, %(part_checksums)s, %(checksums)s, %(metadata)s, %(bucket)s,
     %(object_key)s, %(content_type)s, %(lease_token)s, now() + make_interval(secs => %(lease_seconds)s),
-    %(created_at)s, %(expires_at)s)""",
+    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(form_key)s)""",
         {**upload, "metadata": Jsonb(upload["metadata"]), "lease_seconds": lease_seconds},
     )
 
@@ -172,11 +177,11 @@ async def open_parts(
     return _upload(row) if row else None
 
 
-async def find(database: Database, tenant_id: str, upload_id: UUID) -> Upload | None:
-    """Return one upload of one tenant; nobody finds another's."""
+async def find(database: Database, principal: Principal, upload_id: UUID) -> Upload | None:
+    """Return one upload of the principal's; nobody finds another's. A revoked token finds nothing."""
     row = await database.fetch_one(
-        f"SELECT {_COLUMNS} FROM uploads WHERE id = %(id)s AND tenant_id = %(tenant_id)s",
-        {"id": upload_id, "tenant_id": tenant_id},
+        f"SELECT {_COLUMNS} FROM uploads WHERE id = %(id)s AND {_SEEN_BY}",
+        {"id": upload_id, "tenant_id": principal.tenant_id, "token_id": principal.token_id},
     )
     return _upload(row) if row else None
 
@@ -196,17 +201,23 @@ async def find_for_job(database: Database, upload_id: UUID) -> Upload | None:
 
 
 async def list_page(
-    database: Database, tenant_id: str, *, state: State | None, before: UUID | None, limit: int
+    database: Database, principal: Principal, *, state: State | None, before: UUID | None, limit: int
 ) -> list[Upload]:
-    """Return up to *limit* uploads of a tenant, newest first, those older than *before*."""
+    """Return up to *limit* uploads of the principal's, newest first, those older than *before*."""
     rows = await database.fetch_all(
         f"""SELECT {_COLUMNS} FROM uploads
-        WHERE tenant_id = %(tenant_id)s
+        WHERE {_SEEN_BY}
             AND (multipart_upload_id IS NOT NULL OR state <> 'uploading')
             AND (%(state)s::text IS NULL OR state = %(state)s)
             AND (%(before)s::uuid IS NULL OR id < %(before)s)
         ORDER BY id DESC LIMIT %(limit)s""",
-        {"tenant_id": tenant_id, "state": state, "before": before, "limit": limit},
+        {
+            "tenant_id": principal.tenant_id,
+            "token_id": principal.token_id,
+            "state": state,
+            "before": before,
+            "limit": limit,
+        },
     )
     return [_upload(row) for row in rows]
 
@@ -266,43 +277,3 @@ UNION ALL
 async def postpone_cleaning(database: Database, upload_id: UUID) -> None:
     """Put an upload that could not be cleaned at the end of the line, so that it does not block the others."""
     await database.execute("UPDATE uploads SET updated_at = now() WHERE id = %(id)s", {"id": upload_id})
-
-
-async def claim_idempotency_key(
-    connection: Connection, *, tenant_id: str, key: str, request_hash: bytes, upload_id: UUID, since: datetime
-) -> tuple[UUID, bytes] | None:
-    """Claim a key for a new upload, or return the upload and request hash that hold it since *since*."""
-    cursor = await connection.execute(
-        """
-INSERT INTO idempotency_keys AS held (tenant_id, key, request_hash, upload_id)
-VALUES (%(tenant_id)s, %(key)s, %(request_hash)s, %(upload_id)s)
-ON CONFLICT (tenant_id, key) DO UPDATE
-    SET request_hash = excluded.request_hash, upload_id = excluded.upload_id, created_at = now()
-    WHERE held.created_at < %(since)s
-RETURNING upload_id""",
-        {
-            "tenant_id": tenant_id,
-            "key": key,
-            "request_hash": request_hash,
-            "upload_id": upload_id,
-            "since": since,
-        },
-    )
-    if await cursor.fetchone():
-        return None
-    cursor = await connection.execute(
-        "SELECT upload_id, request_hash FROM idempotency_keys WHERE tenant_id = %(tenant_id)s AND key = %(key)s",
-        {"tenant_id": tenant_id, "key": key},
-    )
-    row = await cursor.fetchone()
-    assert row is not None, "a key that conflicts is there until it is swept"
-    return row["upload_id"], bytes(row["request_hash"])
-
-
-async def forget_idempotency_keys(database: Database, *, before: datetime, limit: int) -> int:
-    """Drop keys older than *before*; return how many."""
-    return await database.execute(
-        """DELETE FROM idempotency_keys WHERE ctid IN (
-            SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s LIMIT %(limit)s)""",
-        {"before": before, "limit": limit},
-    )

@@ -11,15 +11,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from gateway.database import uploads
+from gateway.database import idempotency, upload_tokens, uploads
+from gateway.database.engine import Connection
+from gateway.database.upload_tokens import UploadToken
 from gateway.domain.errors import (
     GatewayError,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
+    TokenExhausted,
+    TooLarge,
+    Unauthenticated,
 )
 from gateway.domain.media_types import content_type_for
-from gateway.domain.object_key import new_upload_id, object_key
+from gateway.domain.object_key import form_key, new_upload_id, object_key
 from gateway.domain.parts import PartPlan, plan_parts
 from gateway.domain.policy import Policy, check_extension, check_filename, check_size
 from gateway.domain.principal import Principal
@@ -53,6 +58,10 @@ class NewUpload:
     part_size_bytes: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     part_checksums: str | Sequence[str] | None = None
+    cut_by_client: bool = False
+    """The client's protocol decides where parts begin, so that there is no plan even where the size is known."""
+    as_form: bool = False
+    """The file comes in one browser form."""
 
     def digest(self) -> bytes:
         """Hash the request, to tell a repeated one from another under the same Idempotency-Key."""
@@ -72,10 +81,11 @@ async def create(
 ) -> Created:
     """Create an upload, or give the answer of an earlier request with the same key and body again.
 
-    Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable.
+    Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable; with an
+    upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used.
     """
     row = _plan_row(gateway, principal, wanted)
-    held = await _write_intent(gateway, row, wanted, idempotency_key)
+    held = await _write_intent(gateway, principal, row, wanted, idempotency_key)
     if held is None:
         return _first_answer(gateway, await _open(gateway, _intent(row), row["lease_token"]))
     held_id, held_hash = held
@@ -106,7 +116,10 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         "metadata": dict(wanted.metadata),
         "bucket": gateway.bucket,
         "object_key": object_key(gateway.key_prefix, upload_id, extension),
+        "form_key": form_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,
         "content_type": content_type_for(extension),
+        "token_id": principal.token_id,
+        "max_size_bytes": None,
         "lease_token": uuid4(),
         "created_at": now,
         "expires_at": now + timedelta(seconds=INTENT_SECONDS),
@@ -116,7 +129,10 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
 def _plan(wanted: NewUpload, policy: Policy) -> PartPlan | None:
     if wanted.size_bytes is None:
         return None
-    return plan_parts(check_size(wanted.size_bytes, policy), policy.part_bounds, wanted.part_size_bytes)
+    size_bytes = check_size(wanted.size_bytes, policy)
+    if wanted.cut_by_client:
+        return None
+    return plan_parts(size_bytes, policy.part_bounds, wanted.part_size_bytes)
 
 
 def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> list[str] | None:
@@ -130,25 +146,47 @@ def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> list
 
 
 async def _write_intent(
-    gateway: Gateway, row: dict[str, Any], wanted: NewUpload, idempotency_key: str | None
+    gateway: Gateway, principal: Principal, row: dict[str, Any], wanted: NewUpload, idempotency_key: str | None
 ) -> tuple[UUID, bytes] | None:
-    if idempotency_key is None:
+    """Write the row and return None, or the upload and request hash that the key stands for already."""
+    if idempotency_key is None and principal.token is None:
         async with gateway.database.connection() as connection:
             await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
         return None
     async with gateway.database.transaction() as connection:
+        token = await _admit(connection, principal, row)
         await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
-        held = await uploads.claim_idempotency_key(
-            connection,
-            tenant_id=row["tenant_id"],
-            key=idempotency_key,
-            request_hash=wanted.digest(),
-            upload_id=row["id"],
-            since=gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds),
-        )
+        held = None
+        if idempotency_key is not None:
+            held = await idempotency.claim(
+                connection,
+                tenant_id=row["tenant_id"],
+                key=f"{principal.token_id}:{idempotency_key}" if token else idempotency_key,
+                request_hash=wanted.digest(),
+                upload_id=row["id"],
+                since=gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds),
+            )
         if held is not None:
             await uploads.drop_intent(connection, row["id"])
+        elif token is not None and token.max_files is not None:
+            if await upload_tokens.count_files(connection, token.id) > token.max_files:
+                raise TokenExhausted(f"This upload token was good for {token.max_files} files.")
     return held
+
+
+async def _admit(connection: Connection, principal: Principal, row: dict[str, Any]) -> UploadToken | None:
+    """Put what the principal's token sets into *row*: its limit, and metadata that no client overrides."""
+    if principal.token is None:
+        return None
+    token = await upload_tokens.lock_live(connection, principal.token.token_id)
+    if token is None:
+        raise Unauthenticated("The upload token was revoked or has expired.")
+    declared, limit = row["declared_size_bytes"], token.max_size_bytes
+    if limit is not None and declared is not None and declared > limit:
+        raise TooLarge(f"The file is larger than {limit} bytes.", max_size_bytes=limit)
+    row["max_size_bytes"] = limit
+    row["metadata"] = {**row["metadata"], **token.metadata}
+    return token
 
 
 async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
@@ -196,7 +234,7 @@ def _intent(row: dict[str, Any]) -> Upload:
 
 
 async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID) -> Created:
-    upload = await uploads.find(gateway.database, principal.tenant_id, upload_id)
+    upload = await uploads.find(gateway.database, principal, upload_id)
     if upload is None:
         raise IdempotencyInProgress
     if upload.state is State.UPLOADING and upload.multipart_upload_id is None:

@@ -6,8 +6,8 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-from gateway.database import uploads
-from gateway.domain.errors import Gone, NotFound, WrongState
+from gateway.database import upload_tokens, uploads
+from gateway.domain.errors import Gone, NotFound, Unauthenticated, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, State, Upload
 from gateway.events.fan_out import wait_for
@@ -18,11 +18,23 @@ LOOK_AGAIN_SECONDS = 2.0
 
 
 async def load(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
-    """Return an upload of the principal's tenant; another's, a missing one and a bare intent are the same NotFound."""
-    upload = await uploads.find(gateway.database, principal.tenant_id, upload_id)
-    if upload is None or (upload.multipart_upload_id is None and upload.state is State.UPLOADING):
+    """Return an upload of the principal's; another's, a missing one and a bare intent are the same NotFound.
+
+    Raises Unauthenticated when the principal's upload token was revoked.
+    """
+    upload = await uploads.find(gateway.database, principal, upload_id)
+    if upload is None:
+        await require_live(gateway, principal)
+        raise NotFound
+    if upload.multipart_upload_id is None and upload.state is State.UPLOADING:
         raise NotFound
     return upload
+
+
+async def require_live(gateway: Gateway, principal: Principal) -> None:
+    """Raise Unauthenticated when the request came with an upload token that is revoked."""
+    if principal.token is not None and not await upload_tokens.is_live(gateway.database, principal.token.token_id):
+        raise Unauthenticated("The upload token was revoked.")
 
 
 def require_uploading(gateway: Gateway, upload: Upload) -> str:
@@ -38,8 +50,9 @@ def require_uploading(gateway: Gateway, upload: Upload) -> str:
 async def list_page(
     gateway: Gateway, principal: Principal, *, state: State | None, before: UUID | None, limit: int
 ) -> tuple[list[Upload], UUID | None]:
-    """Return a page of the tenant's uploads, newest first, and the cursor of the next one."""
-    found = await uploads.list_page(gateway.database, principal.tenant_id, state=state, before=before, limit=limit + 1)
+    """Return a page of the principal's uploads, newest first, and the cursor of the next one."""
+    await require_live(gateway, principal)
+    found = await uploads.list_page(gateway.database, principal, state=state, before=before, limit=limit + 1)
     page = found[:limit]
     return page, page[-1].id if len(found) > limit else None
 

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
-from gateway.database import uploads
+from gateway.database import idempotency, uploads
 from gateway.database.uploads import Move
 from gateway.domain.errors import GatewayError
 from gateway.domain.upload import State
@@ -37,7 +37,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
             except GatewayError as exc:
                 logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
     before = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
-    counts["forgotten"] = await uploads.forget_idempotency_keys(gateway.database, before=before, limit=BATCH * 10)
+    counts["forgotten"] = await idempotency.forget(gateway.database, before=before, limit=BATCH * 10)
     return counts
 
 

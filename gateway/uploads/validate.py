@@ -21,7 +21,7 @@ _MISSING = Rejection("object_missing", "The store no longer holds the object. Up
 
 
 class StoreReader:
-    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error, not an answer."""
+    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error."""
 
     def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
         self._store = store

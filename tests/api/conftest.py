@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import pytest
 import pytest_asyncio
 from asgi_lifespan import LifespanManager
 

@@ -28,7 +28,7 @@ CREATE TABLE uploads (
     content_type text NOT NULL,
     -- NULL while the store has not answered CreateMultipartUpload: the row is the intent to call it.
     multipart_upload_id text,
-    -- [[part_number, size_bytes, etag, checksum_sha256], ...] as compared with the plan: this and no other is assembled.
+    -- [[part_number, size_bytes, etag, checksum_sha256], ...] as compared with the plan: this alone is assembled.
     assembly jsonb,
     observed_size_bytes bigint,
     observed_etag text,
