@@ -149,15 +149,7 @@ class AsyncClient:
                 cancel=cancel,
             )
         )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            cancel.set()
-            # The thread notices within moments; its outcome is of no interest any more, but must be collected.
-            await asyncio.wait({work})
-            if not work.cancelled():
-                work.exception()
-            raise
+        return await _or_stop(work, cancel)
 
     async def _run(self, flow: Flow[T]) -> T:
         """Drive a conversation: send what it asks to send, wait where it asks to wait."""
@@ -184,3 +176,16 @@ class AsyncClient:
             return exc
         except httpx.HTTPError as exc:
             raise ClientError(f"the gateway's answer cannot be read: {type(exc).__name__}") from exc
+
+
+async def _or_stop(work: asyncio.Task[Upload], cancel: threading.Event) -> Upload:
+    """Wait for the thread behind *work*; a cancelled wait stops it."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        cancel.set()
+        # The thread notices within moments; its outcome is of no interest any more, but must be collected.
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()
+        raise

@@ -81,7 +81,7 @@ class Engine:
         """Return the upload in a final state, or as it is when *wait_seconds* are over; see `Client.upload`."""
         upload, held = self._begin()
         self._meter.upload_id = upload.upload_id
-        self._meter.part_count = upload.part_count
+        self._meter.part_count = upload.part_count or 0
         try:
             if upload.state == "uploading":
                 upload = self._send_and_complete(upload, held)
@@ -153,7 +153,7 @@ class Engine:
 
     def _send_until_complete(self, upload: Upload, held: Mapping[int, StoredPart]) -> Upload:
         self._enter("sending")
-        todo = list(range(1, upload.part_count + 1))
+        todo = every_part(upload)
         for mends in range(MAX_MENDS + 1):
             self._send(upload, todo, held)
             self._source.check_unchanged()
@@ -163,12 +163,20 @@ class Engine:
                 known = etags if len(etags) == upload.part_count else None
                 return self._call_flow(calls.complete(upload.upload_id, known, self._means.retry))
             except PartsMismatch as exc:
-                todo = sorted(named_parts(exc.fields) & set(range(1, upload.part_count + 1)))
+                todo, held = self._to_mend(upload, exc)
                 if not todo or mends == MAX_MENDS:
                     raise
-            held = {}
             self._enter("sending")
         raise AssertionError("unreachable: the last round returns or raises")
+
+    def _to_mend(self, upload: Upload, exc: PartsMismatch) -> tuple[list[int], Mapping[int, StoredPart]]:
+        """Return the parts to look at again and what the store holds of them."""
+        named = named_parts(exc.fields)
+        if named:
+            return sorted(named & set(every_part(upload))), {}
+        # A part was replaced at the last moment and nobody can say which: compare them all.
+        listed = self._call(calls.list_parts(upload.upload_id))
+        return every_part(upload), {part.part_number: part for part in listed}
 
     def _send(self, upload: Upload, todo: list[int], held: Mapping[int, StoredPart]) -> None:
         stop = threading.Event()
@@ -191,7 +199,7 @@ class Engine:
                     self._etags[number] = stored.etag
                 else:
                     self._etags[number] = sender.send(number, checksum=self._plan.checksums)
-            self._meter.done(number, upload.size_of_part(number), resumed=resumed)
+            self._meter.done(number, upload.range_of_part(number)[1], resumed=resumed)
 
         try:
             run_parallel(todo, work, threads=self._means.parallel, stop=stop, tick=self._tick)
@@ -203,10 +211,9 @@ class Engine:
 
         Where neither a SHA-256 nor an MD5 is known (a store that encrypts), the part is sent again.
         """
-        size_bytes = upload.size_of_part(stored.part_number)
+        offset, size_bytes = upload.range_of_part(stored.part_number)
         if stored.size_bytes != size_bytes:
             return False
-        offset = (stored.part_number - 1) * upload.part_size_bytes
         if stored.checksum_sha256 is not None:
             return self._source.sha256(offset, size_bytes, check) == stored.checksum_sha256
         return self._source.md5(offset, size_bytes, check) == stored.etag.lower()
@@ -242,6 +249,11 @@ class Engine:
     def _enter(self, phase: Phase) -> None:
         self._meter.phase = phase
         self._meter.report()
+
+
+def every_part(upload: Upload) -> list[int]:
+    """Return the part numbers of the plan."""
+    return list(range(1, (upload.part_count or 0) + 1))
 
 
 def named_parts(fields: Mapping[str, Any]) -> set[int]:

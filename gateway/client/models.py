@@ -42,14 +42,17 @@ class StoredPart:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Describe an upload; sizes in bytes, times in aware UTC, `parts` only in the answer to create."""
+    """Describe an upload; sizes in bytes, times in aware UTC, `parts` only in the answer to create.
+
+    Size and plan of parts are None while an upload that was begun without a size (by another protocol) is under way.
+    """
 
     upload_id: str
     state: str
     filename: str
-    size_bytes: int
-    part_size_bytes: int
-    part_count: int
+    size_bytes: int | None
+    part_size_bytes: int | None
+    part_count: int | None
     created_at: datetime | None = None
     expires_at: datetime | None = None
     content_type: str | None = None
@@ -62,13 +65,12 @@ class Upload:
         """Tell whether the state can never change again."""
         return self.state in FINAL_STATES
 
-    def size_of_part(self, part_number: int) -> int:
-        """Return the bytes part *part_number* has by the plan; every part but the last has `part_size_bytes`."""
-        if not 1 <= part_number <= self.part_count:
-            raise ValueError(f"part {part_number} is not one of {self.part_count}")
-        if part_number < self.part_count:
-            return self.part_size_bytes
-        return self.size_bytes - (self.part_count - 1) * self.part_size_bytes
+    def range_of_part(self, part_number: int) -> tuple[int, int]:
+        """Return offset and size of a part by the plan, bytes; ValueError outside of it."""
+        if self.size_bytes is None or self.part_size_bytes is None or not 1 <= part_number <= (self.part_count or 0):
+            raise ValueError(f"part {part_number} is not in the plan of this upload")
+        offset = (part_number - 1) * self.part_size_bytes
+        return offset, min(self.part_size_bytes, self.size_bytes - offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Addresses:
 
     def __init__(self, sign: Sign, upload: Upload) -> None:
         self._sign = sign
-        self._part_count = upload.part_count
+        self._part_count = upload.part_count or 0
         self._lock = threading.Lock()
         self._known = {part.part_number: part for part in upload.parts}
 
@@ -95,8 +95,7 @@ class PartSender:
 
     def send(self, part_number: int, *, checksum: bool) -> str | None:
         """Send a part and return its etag, None where the store shows none; raise StoreRefused or Unreachable."""
-        size_bytes = self._upload.size_of_part(part_number)
-        offset = (part_number - 1) * self._upload.part_size_bytes
+        offset, size_bytes = self._upload.range_of_part(part_number)
         failures = forbidden = 0
         while True:
             # Hashed right before it is sent, and again before each new try: then the disk's cache still has it.

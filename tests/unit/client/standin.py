@@ -58,6 +58,7 @@ class StandIn:
         self.final_state = "ready"
         self.list_checksums = True
         self.hide_etags = False
+        self.refuse_unnamed = 0
         self.part_faults: dict[int, deque[Any]] = defaultdict(deque)
         self.api_faults: dict[str, deque[Any]] = defaultdict(deque)
         self.uploads: dict[str, Record] = {}
@@ -228,6 +229,9 @@ class StandIn:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         record = self._record(request)
         body = await request.json()
+        if self.refuse_unnamed:
+            self.refuse_unnamed -= 1
+            return problem(409, "parts_mismatch")
         if record.state == "uploading":
             expected = set(range(1, self._count(record) + 1))
             missing = sorted(expected - set(record.parts))

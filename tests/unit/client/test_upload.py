@@ -320,6 +320,18 @@ def test_parts_the_gateway_misses_are_sent_again(client: Client, standin: StandI
     assert sorted(standin.puts) == [1, 2, 2, 3, 4, 4, 5]
 
 
+def test_a_mismatch_without_names_compares_every_part(client: Client, standin: StandIn, media: Path) -> None:
+    """A 409 that names nothing makes the client compare all parts with the store's and send what differs."""
+
+    def replace() -> None:
+        standin.refuse_unnamed = 1
+        standin.only().parts[3].checksum = base64.b64encode(bytes(32)).decode()
+
+    standin.api_faults["complete"].append(replace)
+    assert client.upload(media).state == "ready"
+    assert sorted(standin.puts) == [1, 2, 3, 3, 4, 5]
+
+
 def test_parts_that_get_lost_each_time_are_an_error(client: Client, standin: StandIn, media: Path) -> None:
     """The third mismatch is raised, and names the parts."""
     standin.api_faults["complete"].extend([lambda: standin.only().parts.pop(2)] * 3)
