@@ -16,9 +16,7 @@ GIB = 1024 * MIB
 AUDIO_EXTENSIONS = (
     "aac ac3 aif aifc aiff amr au awb caf flac m4a m4b mka mp1 mp2 mp3 oga ogg opus snd spx w64 wav wma"
 ).split()
-VIDEO_EXTENSIONS = (
-    "3g2 3gp asf avi f4v flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv qt ts vob webm wmv"
-).split()
+VIDEO_EXTENSIONS = ("3g2 3gp asf avi f4v flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv qt ts vob webm wmv").split()
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -47,6 +45,24 @@ class Settings(BaseSettings):
         (),
         description="Origins of web pages that may use the API and the store, comma separated. "
         "Never `*`: credentials are involved.",
+    )
+    token_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret that signs upload tokens, at least 32 random characters, the same for every replica. "
+        "Default: upload tokens are off (`gateway dev` makes one).",
+    )
+    token_secret_previous: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret that upload tokens were signed with before: still accepted, for the longest life of a "
+        "token (a week) after the change.",
+    )
+    store_events_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Bearer secret the store sends with its events to /store-events. Default: the address is off, and "
+        "forms are found by asking the store.",
     )
     max_body_bytes: int = Field(
         2 * MIB,
@@ -116,7 +132,27 @@ class Settings(BaseSettings):
         description="File extensions that may be uploaded, comma separated. Default: audio and video.",
     )
     type_mismatch: Literal["reject", "accept"] = Field(
-        "reject", description="When the bytes are media of another family than the name says: reject, or accept as seen."
+        "reject",
+        description="When the bytes are media of another family than the name says: reject, or accept as seen.",
+    )
+    clamd_address: str | None = Field(
+        None,
+        pattern=r"^(tcp://\S+|unix:///\S+)$",
+        description="Where clamd listens: tcp://host:3310 or unix:///run/clamav/clamd.ctl. Default: no scan.",
+    )
+    scanner_policy: Literal["fail_closed", "fail_open"] = Field(
+        "fail_closed",
+        description="What becomes of a file that nobody scanned, because the scanner does not answer or the file is "
+        "too large for it: never ready, or ready with the reason noted.",
+    )
+    scanner_max_bytes: int = Field(
+        100 * MIB,
+        gt=0,
+        description="Largest file sent to the scanner, bytes. clamd's own StreamMaxLength is 100 MiB by default and "
+        "must not be smaller.",
+    )
+    scanner_timeout_seconds: float = Field(
+        120.0, gt=0, description="Longest wait for the scanner without progress, seconds. clamd's ReadTimeout is 120."
     )
     min_part_size: int = Field(
         16 * MIB,
@@ -131,30 +167,73 @@ class Settings(BaseSettings):
         "is sent again whole.",
     )
     target_part_count: int = Field(
-        100, ge=1, le=10_000, description="Parts grow so that a file has at most this many: one answer carries every URL."
+        100,
+        ge=1,
+        le=10_000,
+        description="Parts grow so that a file has at most this many: one answer carries every URL.",
     )
 
     # Times
     part_url_seconds: int = Field(
         3600, ge=60, le=604_800, description="Life of a part URL, seconds. S3's end is 7 days; URLs are cheap to renew."
     )
+    form_seconds: int = Field(
+        900,
+        ge=60,
+        le=43_200,
+        description="Time from signing a browser form until the store takes it no more, seconds. It may be sent more "
+        "than once in that time; what was checked stays what it is.",
+    )
     download_url_seconds: int = Field(300, ge=1, le=604_800, description="Life of a download URL, seconds.")
     upload_seconds: int = Field(
-        86_400, ge=60, description="Time from create until an unfinished upload expires and its parts are removed, seconds."
+        86_400,
+        ge=60,
+        description="Time from create until an unfinished upload expires and its parts are removed, seconds.",
     )
     complete_budget_seconds: float = Field(
         20.0, gt=0, description="Time `complete` works inside the request before it answers 202, seconds."
     )
     lease_seconds: float = Field(
-        60.0, gt=0, description="Time a process may hold an upload without a sign of life before another takes it, seconds."
+        60.0,
+        gt=0,
+        description="Time a process may hold an upload without a sign of life before another takes it, seconds.",
     )
-    sweep_seconds: float = Field(60.0, gt=0, description="Time between two looks for expired or dropped uploads, seconds.")
+    sweep_seconds: float = Field(
+        60.0, gt=0, description="Time between two looks for expired or dropped uploads, seconds."
+    )
     idempotency_seconds: int = Field(
-        86_400, gt=0, description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h)."
+        86_400,
+        gt=0,
+        description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h).",
+    )
+
+    # Watching
+    max_streams: int = Field(
+        5000, gt=0, description="Event streams and WebSockets open at once per process; each costs about 50 KB."
+    )
+    max_streams_per_tenant: int = Field(
+        1000, gt=0, description="Event streams and WebSockets one tenant may have open at once per process."
+    )
+    stream_heartbeat_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="Time without an event after which a stream carries a sign of life and its key is checked again, "
+        "seconds. Proxies cut silent connections after 30 to 60.",
+    )
+    ticket_seconds: float = Field(
+        60.0, gt=0, le=600, description="Life of a one-use ticket for opening a stream, seconds."
+    )
+    progress_polls_per_second: float = Field(
+        20.0,
+        gt=0,
+        description="Questions a process asks the store in a second for the progress of watched uploads, all together; "
+        "one upload is asked for once a second at most.",
     )
 
     # Development
-    dev_key: SecretStr | None = Field(None, description="API key that `gateway dev` makes. Default: a stable one in the data folder.")
+    dev_key: SecretStr | None = Field(
+        None, description="API key that `gateway dev` makes. Default: a stable one in the data folder."
+    )
     data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`: database, store, keys.")
     upload_dir: Path = Field(
         Path(gettempdir()), validation_alias=_seed("UPLOAD_DIR"), description="Folder of streamed uploads kept on disk."

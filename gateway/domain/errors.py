@@ -6,10 +6,13 @@ GatewayError
 ├── Unauthenticated    nobody, or not who they say
 ├── Forbidden          known, but not allowed
 ├── Conflict           not in this state
+├── NotConfigured      this gateway was not set up for that
 ├── Gone               it was there, and its time is over
 ├── TooLarge           over a limit in bytes
+├── Malformed          the body is not in the format it must be in
 ├── RequestTimeout     the body came too slowly
 ├── LengthRequired     the body's length is not said
+├── TooMany            over a limit in number or in time
 └── Unavailable        a part the gateway needs does not answer; nothing is lost
 
 `code` is the stable word clients switch on; only `api/problems.py` knows what it means in HTTP.
@@ -44,6 +47,20 @@ class ExtensionNotAllowed(Invalid):
 
     code = "extension_not_allowed"
     title = "Extension not allowed"
+
+
+class FileMismatch(Invalid):
+    """The file is not the one that was declared."""
+
+    code = "file_mismatch"
+    title = "Not the declared file"
+
+
+class FileRejected(Invalid):
+    """The file was received and refused."""
+
+    code = "file_rejected"
+    title = "File rejected"
 
 
 class IdempotencyKeyReused(Invalid):
@@ -102,11 +119,25 @@ class PartsMismatch(Conflict):
     title = "Parts do not match the plan"
 
 
+class TokenExhausted(Conflict):
+    """This upload token has no files left."""
+
+    code = "token_exhausted"
+    title = "Token exhausted"
+
+
 class IdempotencyInProgress(Conflict):
     """A request with this Idempotency-Key is still being answered."""
 
     code = "idempotency_in_progress"
     title = "Request in progress"
+
+
+class NotConfigured(GatewayError):
+    """This gateway is not set up for that."""
+
+    code = "not_configured"
+    title = "Not configured"
 
 
 class Gone(GatewayError):
@@ -130,6 +161,13 @@ class BodyTooLarge(TooLarge):
     title = "Request body too large"
 
 
+class Malformed(GatewayError):
+    """The request body is not what its headers announce."""
+
+    code = "malformed_body"
+    title = "Malformed request body"
+
+
 class RequestTimeout(GatewayError):
     """The body came too slowly."""
 
@@ -144,11 +182,46 @@ class LengthRequired(GatewayError):
     title = "Length required"
 
 
+class TooMany(GatewayError):
+    """Too many requests; try again later."""
+
+    code = "too_many_requests"
+    title = "Too many requests"
+
+
+class TooManyStreams(TooMany):
+    """Too many streams are open; try again later."""
+
+    code = "too_many_streams"
+    title = "Too many streams"
+
+
 class Unavailable(GatewayError):
     """A part the gateway needs does not answer; try again."""
 
     code = "unavailable"
     title = "Temporarily unavailable"
+
+
+class ScannerUnavailable(Unavailable):
+    """The virus scanner does not answer; try again."""
+
+    code = "scanner_unavailable"
+    title = "Scanner unavailable"
+
+
+class Busy(Unavailable):
+    """The gateway receives as many files as it can at once; try again."""
+
+    code = "busy"
+    title = "Busy"
+
+
+class DiskFull(Unavailable):
+    """The gateway's disk has no space left."""
+
+    code = "disk_full"
+    title = "Disk full"
 
 
 class DatabaseUnavailable(Unavailable):

@@ -1,0 +1,173 @@
+"""Have a file scanned by ClamAV: clamd's INSTREAM over TCP or a Unix socket, streamed in bounded memory.
+
+clamd answers whoever can reach it and listens without TLS or a password: give it a socket, or a network, of its own.
+Its own StreamMaxLength must not be below the cap given here, or files between the two are answered as not scanned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from gateway.detection.verdict import text
+from gateway.domain.errors import ScannerUnavailable
+
+Policy = Literal["fail_closed", "fail_open"]
+# clamd's default port (clamd.conf(5), TCPSocket) in every packaged configuration.
+DEFAULT_PORT = 3310
+# An answer is `stream: NAME FOUND`; names are under 100 bytes.
+MAX_ANSWER = 4096
+MAX_CHUNK = 1024 * 1024
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What the scanner said; `skipped_reason` is set when it did not look, and `clean` is then not its word."""
+
+    clean: bool
+    signature: str | None = None
+    skipped_reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that any JSON encoder takes."""
+        return asdict(self)
+
+
+class Scanner(Protocol):
+    """Anything that reads a whole file once and says whether it is clean."""
+
+    async def scan(self, chunks: AsyncIterator[bytes], size_bytes: int) -> ScanResult:
+        """Read the chunks to their end, or not at all.
+
+        Raises ScannerUnavailable when there is no answer; errors of the chunks come through as they are.
+        """
+        ...
+
+
+async def scan_by_policy(scanner: Scanner, policy: Policy, chunks: AsyncIterator[bytes], size_bytes: int) -> ScanResult:
+    """Scan and let the policy decide about files that nobody looked at.
+
+    `fail_closed`: they are not clean; a scanner that does not answer raises ScannerUnavailable, to be tried again.
+    `fail_open`: they pass, with the reason in the result.
+    """
+    try:
+        result = await scanner.scan(chunks, size_bytes)
+    except ScannerUnavailable as exc:
+        if policy == "fail_closed":
+            raise
+        return ScanResult(clean=True, skipped_reason=exc.detail)
+    if result.skipped_reason is None:
+        return result
+    return ScanResult(clean=policy == "fail_open", skipped_reason=result.skipped_reason)
+
+
+class ClamdScanner:
+    """Speak INSTREAM to one clamd; a connection for each file, nothing kept between."""
+
+    def __init__(self, address: str, *, max_bytes: int, timeout_seconds: float) -> None:
+        self._address = parse_address(address)
+        self._max_bytes = max_bytes
+        self._timeout = timeout_seconds
+
+    async def scan(self, chunks: AsyncIterator[bytes], size_bytes: int) -> ScanResult:
+        """Stream the chunks to clamd. `timeout_seconds` bounds each step without progress, not the whole."""
+        if size_bytes > self._max_bytes:
+            return ScanResult(
+                False, skipped_reason=f"The file is larger than the scanner takes ({self._max_bytes} bytes)."
+            )
+        reader, writer = await self._connect()
+        try:
+            return _result(await self._exchange(reader, writer, chunks))
+        finally:
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    await writer.wait_closed()
+
+    async def ping(self) -> None:
+        """Ask whether clamd is there. Raises ScannerUnavailable when it is not."""
+        reader, writer = await self._connect()
+        try:
+            if await self._step(self._ask(reader, writer, b"zPING\0")) != "PONG":
+                raise ScannerUnavailable
+        finally:
+            writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes) -> str:
+        writer.write(command)
+        await writer.drain()
+        return await _answer(reader)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self._address
+        if port is None:
+            return await self._step(asyncio.open_unix_connection(host, limit=MAX_ANSWER))
+        return await self._step(asyncio.open_connection(host, port, limit=MAX_ANSWER))
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]
+    ) -> str:
+        writer.write(b"zINSTREAM\0")
+        async for chunk in chunks:
+            for start in range(0, len(chunk), MAX_CHUNK):
+                piece = chunk[start : start + MAX_CHUNK]
+                writer.write(len(piece).to_bytes(4) + piece)
+                if not await self._drained(writer):
+                    # clamd answers and hangs up in the middle when the file is over its own limit.
+                    return await self._step(_answer(reader))
+        writer.write(bytes(4))
+        await self._drained(writer)
+        return await self._step(_answer(reader))
+
+    async def _drained(self, writer: asyncio.StreamWriter) -> bool:
+        """Wait until the socket takes more; False when the other side closed it."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await writer.drain()
+        except ConnectionError:
+            return False
+        except (OSError, TimeoutError) as exc:
+            raise ScannerUnavailable from exc
+        return not writer.is_closing()
+
+    async def _step(self, awaitable: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await awaitable
+        except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError) as exc:
+            raise ScannerUnavailable from exc
+
+
+def parse_address(address: str) -> tuple[str, int | None]:
+    """Return host and port of `tcp://host[:port]`, or path and None of `unix:///path`.
+
+    Raises ValueError for anything else.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "tcp" and parts.hostname and parts.path in ("", "/"):
+        return parts.hostname, parts.port or DEFAULT_PORT
+    if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+        return parts.path, None
+    raise ValueError("the scanner's address is tcp://host:3310 or unix:///run/clamav/clamd.ctl")
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    raw = await reader.readuntil(b"\0")
+    return raw[:-1].decode("utf-8", "replace")
+
+
+def _result(answer: str) -> ScanResult:
+    """Read `stream: OK`, `stream: NAME FOUND` or an error."""
+    said = answer.removeprefix("stream: ")
+    if said == "OK":
+        return ScanResult(True)
+    if said.endswith(" FOUND"):
+        return ScanResult(False, signature=text(said.removesuffix(" FOUND").encode("utf-8")) or "unnamed")
+    if "size limit exceeded" in said:
+        return ScanResult(False, skipped_reason="The file is larger than the scanner takes (its StreamMaxLength).")
+    raise ScannerUnavailable
