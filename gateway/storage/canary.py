@@ -18,7 +18,7 @@ from gateway.storage.clock import StoreClock, utc_now
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.models import StoreConfig
 from gateway.storage.s3 import S3Store
-from gateway.storage.sigv4 import Moment, encode_query
+from gateway.storage.sigv4 import Moment, join_pairs
 
 _BODY = b"canary"
 
@@ -48,7 +48,7 @@ async def forged_trailer_put(config: StoreConfig, session: aiohttp.ClientSession
         "X-Amz-Trailer": "x-amz-checksum-crc32",
         "Content-Encoding": "aws-chunked",
     }
-    query = encode_query([*moment.query(60, "host"), ("X-Amz-Signature", "0" * 64)])
+    query = join_pairs([*moment.encoded_query(60, "host"), ("X-Amz-Signature", "0" * 64)])
     url = URL(f"{address.origin}{address.path(key)}?{query}", encoded=True)
     timeout = aiohttp.ClientTimeout(total=config.timeout_seconds)
     try:

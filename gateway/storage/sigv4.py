@@ -128,17 +128,17 @@ class Moment:
         outer.update(inner.digest())
         return outer.hexdigest()
 
-    def query(self, expires_in_seconds: int, signed_headers: str) -> list[tuple[str, str]]:
-        """Return the query pairs of a presigned URL, all but the signature."""
+    def encoded_query(self, expires_in_seconds: int, signed_headers: str) -> list[tuple[str, str]]:
+        """Return the encoded query pairs of a presigned URL, all but the signature."""
         pairs = [
             ("X-Amz-Algorithm", ALGORITHM),
-            ("X-Amz-Credential", self.credential),
+            ("X-Amz-Credential", encode(self.credential)),
             ("X-Amz-Date", self.amz_date),
             ("X-Amz-Expires", str(expires_in_seconds)),
-            ("X-Amz-SignedHeaders", signed_headers),
+            ("X-Amz-SignedHeaders", encode(signed_headers)),
         ]
         if self.credentials.session_token:
-            pairs.append(("X-Amz-Security-Token", self.credentials.session_token))
+            pairs.append(("X-Amz-Security-Token", encode(self.credentials.session_token)))
         return pairs
 
 
@@ -147,7 +147,7 @@ def presign_query(
 ) -> str:
     """Return the query of a presigned URL. `path` is encoded; `headers` must name `host`."""
     block, names = canonical_headers(headers)
-    encoded = encode_pairs([*pairs, *moment.query(expires_in_seconds, names)])
+    encoded = [*encode_pairs(pairs), *moment.encoded_query(expires_in_seconds, names)]
     canonical = f"{method}\n{path}\n{join_pairs(sorted(encoded))}\n{block}\n{names}\n{UNSIGNED_PAYLOAD}"
     return f"{join_pairs(encoded)}&X-Amz-Signature={moment.sign(canonical)}"
 

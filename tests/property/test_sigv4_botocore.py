@@ -27,8 +27,8 @@ from gateway.storage.address import BucketAddress
 from gateway.storage.presign import PartToSign, Presigner
 from gateway.storage.sigv4 import Credentials, Moment, encode_path, presign_query, sign_headers
 
-many = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-some = settings(many, max_examples=1000)
+many = settings(max_examples=1600, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+some = settings(many, max_examples=800)
 
 AWKWARD = "aZ09 +%~/.-_*'\"()!;:@&=$,[]?#\\^`{|}<>\t\nÀßé漢字🎬\u202e\u00a0"
 letters = st.sampled_from(AWKWARD) | st.characters(codec="utf-8")
