@@ -112,17 +112,31 @@ class ClamdScanner:
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]
     ) -> str:
-        writer.write(b"zINSTREAM\0")
+        # Read from the start: clamd answers and hangs up in the middle when a file is over its own limit, and what
+        # arrived before the reset would be lost to whoever reads after it.
+        answer = asyncio.ensure_future(_answer(reader))
+        try:
+            writer.write(b"zINSTREAM\0")
+            if await self._send(writer, chunks, answer):
+                writer.write(bytes(4))
+                await self._drained(writer)
+            return await self._step(answer)
+        finally:
+            answer.cancel()
+            with suppress(asyncio.CancelledError, OSError, EOFError, asyncio.LimitOverrunError):
+                await answer
+
+    async def _send(
+        self, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes], answer: asyncio.Future[str]
+    ) -> bool:
+        """Send every chunk; False when clamd answered or hung up before the end."""
         async for chunk in chunks:
             for start in range(0, len(chunk), MAX_CHUNK):
                 piece = chunk[start : start + MAX_CHUNK]
                 writer.write(len(piece).to_bytes(4) + piece)
-                if not await self._drained(writer):
-                    # clamd answers and hangs up in the middle when the file is over its own limit.
-                    return await self._step(_answer(reader))
-        writer.write(bytes(4))
-        await self._drained(writer)
-        return await self._step(_answer(reader))
+                if not await self._drained(writer) or answer.done():
+                    return False
+        return True
 
     async def _drained(self, writer: asyncio.StreamWriter) -> bool:
         """Wait until the socket takes more; False when the other side closed it."""
