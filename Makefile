@@ -6,6 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 STORE ?= seaweedfs
 PROCESSES ?= 2
 TESTS ?= tests
+FILES ?= 200000
 GO ?= go
 MINIO_MODULE := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-store test-big test-browser bench check format openapi settings lock minio wheel clean
+.PHONY: help install dev test coverage test-store test-big test-browser bench fuzz check format openapi settings lock minio wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ test-browser: $(READY) ## Run the tests in a real Chromium
 
 bench: $(READY) ## Print the benchmarks
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
+
+fuzz: $(READY) ## Mutate 200,000 media files against detection (FILES=n; DETECTION_CORPUS=folder adds to them)
+	$(BIN)/python -m tests.fuzz.detection --files $(FILES)
 
 check: $(READY) ## Lint, types, import rules, house rules, settings and API documents
 	$(BIN)/ruff check .
