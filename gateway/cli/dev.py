@@ -14,7 +14,7 @@ from rich.console import Console
 from gateway.cli.environment import fail, read_settings
 from gateway.dev.choices import Choices, StoreChoice, choose, locked
 from gateway.dev.processes import StackError
-from gateway.dev.stack import RunningStack, Stopped, running, signals_stop
+from gateway.dev.signals import Stopped, signals_stop
 from gateway.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -54,17 +54,19 @@ def _store_choice(text: str) -> StoreChoice:
 
 
 def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
-    with locked(settings.data_dir):
+    with locked(settings.data_dir.resolve()):
         choices = choose(settings, store)
+        # Database, store and API take seconds to import; a mistake is told before that.
+        from gateway.dev.stack import running
+
         console.print(f"Starting; data in {choices.data_dir}", style="dim", markup=False)
         with running(choices, lambda line: console.print(f"  {line}", markup=False)) as stack:
-            _introduce(stack, console)
+            _introduce(choices, console)
             stack.watch()
 
 
-def _introduce(stack: RunningStack, console: Console) -> None:
+def _introduce(choices: Choices, console: Console) -> None:
     """Print what a person needs, one thing a line so that a program can read it too."""
-    choices: Choices = stack.choices
     program = _program()
     lines = {
         "Address": choices.address,

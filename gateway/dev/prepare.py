@@ -10,7 +10,7 @@ from psycopg import sql
 
 from gateway.auth.api_keys import parse_key
 from gateway.bootstrap import store_config_of
-from gateway.database import api_keys, migrate
+from gateway.database import api_keys
 from gateway.database.engine import Database
 from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
@@ -37,6 +37,9 @@ def prepare_database(settings: Settings, key: str) -> None:
     Raises:
         StackError: The database does not answer, or the key's id belongs to a key with another secret.
     """
+    # `gateway store prepare` shares this module and needs no SQLAlchemy, which takes a second to import.
+    from gateway.database import migrate  # noqa: PLC0415 - see above
+
     url = settings.database_url.get_secret_value()
     try:
         migrate.upgrade(url)

@@ -26,10 +26,6 @@ LOOK_SECONDS = 0.2
 Report = Callable[[str], None]
 
 
-class Stopped(BaseException):
-    """A signal asked for the end. Not an Exception: nothing on the way up may take it for a failure."""
-
-
 @dataclass(frozen=True)
 class RunningStack:
     """The stack after its start."""
@@ -49,24 +45,6 @@ class RunningStack:
                 if code is not None:
                     raise StackError(f"{child.name} ended with code {code}: {child.last_line()} (log: {child.log})")
             time.sleep(LOOK_SECONDS)
-
-
-@contextmanager
-def signals_stop() -> Iterator[None]:
-    """Turn the first INT, TERM or HUP into Stopped and ignore the rest, so that stopping is not itself interrupted."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def stop(_number: int, _frame: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def _run(environment: dict[str, str], cwd: Path, *arguments: str) -> str:
 
 
 def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], tmp_path: Path) -> None:
-    """After the one-shots a file goes through API and worker to ready, and TERM ends both with 0."""
+    """After the one-shots a file goes through API and worker to ready, and TERM ends both in good order."""
     for one_shot in (("db", "migrate"), ("store", "prepare")):
         _run(environment, tmp_path, *one_shot)
         _run(environment, tmp_path, *one_shot)
@@ -52,7 +52,9 @@ def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], t
         children = [*worker.children(), *api.children()]
         for process in (api, worker):
             process.send(signal.SIGTERM)
-        assert [api.ended(), worker.ended()] == [0, 0]
+        # uvicorn ends by the signal itself once its requests are answered.
+        assert api.ended() in (0, -signal.SIGTERM)
+        assert worker.ended() == 0
         assert_gone(children)
 
 
