@@ -23,6 +23,7 @@ from gateway.client import (
     ClientError,
     GatewayProblem,
     InvalidRequest,
+    Retry,
     SourceError,
     TooLarge,
     Upload,
@@ -140,6 +141,7 @@ def upload(
     no_checksums: Annotated[bool, typer.Option("--no-checksums", help="Do not sign each part's SHA-256.")] = False,
     no_resume: Annotated[bool, typer.Option("--no-resume", help="Neither go on with nor remember an upload.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the check after the last byte.")] = 600.0,
+    tries: Annotated[int, typer.Option(min=1, max=100, help="Tries of a request before giving up.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each file.")] = False,
 ) -> None:
     """Send files and wait until they are ready or rejected.
@@ -157,7 +159,7 @@ def upload(
         raise typer.BadParameter(f"no such file: {', '.join(missing)}", param_hint="FILE")
     order = Order(content_type, _metadata(metadata or []), not no_checksums, not no_resume, wait)
     try:
-        client = Client(url, key, parallel=parallel)
+        client = Client(url, key, parallel=parallel, retry=Retry(attempts=tries))
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--url") from exc
     with client, Display(files, quiet=as_json and not sys.stderr.isatty()) as display:

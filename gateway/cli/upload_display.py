@@ -75,7 +75,7 @@ class Display:
             if task is None:
                 task = self._bars.add_task(escape(self._names[number]), total=self._sizes[number], note="")
             note = _WORDS[progress.phase]
-            if progress.retries and progress.phase == "sending":
+            if progress.retries and progress.phase in {"starting", "sending"}:
                 note = f"{progress.retries} tried again"
             self._bars.update(task, completed=progress.sent_bytes, note=note, visible=progress.phase != "done")
             self._sent[number] = progress.sent_bytes

@@ -228,13 +228,19 @@ class Engine:
 
     def _call_flow(self, flow: Flow[T]) -> T:
         self._check()
-        result: T = self._means.perform(flow, self._pause)
+        result: T = self._means.perform(flow, self._pause_here)
         return result
 
-    def _pause(self, seconds: float, check: Check | None = None) -> None:
+    def _pause_here(self, seconds: float) -> None:
+        """Wait in the calling thread, which shows that something is tried again."""
+        if self._meter.phase != "checking":
+            self._meter.retried()
+        self._pause(seconds, self._tick)
+
+    def _pause(self, seconds: float, check: Check) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            (check or self._check)()
+            check()
             self._cancel.wait(min(left, _LOOK_SECONDS))
 
     def _check(self, stop: threading.Event | None = None) -> None:
