@@ -14,6 +14,7 @@ from gateway.domain.parts import PartBounds
 from gateway.domain.policy import Policy
 from gateway.events.fan_out import Wakeups
 from gateway.settings import Settings
+from gateway.events.live import Feeds
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
@@ -101,6 +102,32 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
     work = Work()
     await database.open()
     try:
+def streams_of(settings: Settings) -> Streams:
+    """Build what bounds the files that the gateway itself receives."""
+    return Streams(
+        destination=settings.upload_stream_destination,
+        directory=settings.upload_dir,
+        chunk_size=settings.chunk_size,
+        part_size=max(settings.stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
+        slots=Slots(settings.stream_buffers),
+        pace=Pace(
+            deadline_seconds=settings.stream_seconds,
+            stall_seconds=settings.stream_stall_seconds,
+            least_bytes_per_second=settings.stream_least_rate,
+        ),
+    )
+
+
+def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
+    """Build what streams are fed from."""
+    return Feeds(
+        wakeups,
+        per_tenant=settings.max_streams_per_tenant,
+        in_all=settings.max_streams,
+        polls_per_second=settings.progress_polls_per_second,
+    )
+
+
         async with open_store(config, clock) as store:
             await wakeups.open()
             yield Gateway(
@@ -120,3 +147,4 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
     finally:
         await wakeups.close()
         await database.close()
+                feeds=feeds_of(settings, wakeups),

@@ -15,7 +15,7 @@ _SECRETS = re.compile(
     r"[^\s\"'&,;/]+",
     re.IGNORECASE,
 )
-_KEYS = re.compile(r"\bgw_[0-9a-f]{10}_[0-9A-Za-z_-]{8,}|\beyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_.-]+")
+_KEYS = re.compile(r"\bgw_[0-9a-f]{10}_[0-9A-Za-z_-]{8,}|\bgwt_[0-9A-Za-z_-]{8,}|\beyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_.-]+")
 _PASSWORD = re.compile(r"(\b[a-z0-9+]+://[^\s:/@]+:)[^\s@]+@", re.IGNORECASE)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -50,6 +50,10 @@ class JsonFormatter(logging.Formatter):
         return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x7f", "\\u007f")
 
 
+def _no_socket_address(record: logging.LogRecord) -> bool:
+    return '"WebSocket ' not in str(record.msg)
+
+
 def configure(level: str) -> None:
     """Send every logger's lines to standard error; libraries that would print requests speak from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
@@ -61,6 +65,8 @@ def configure(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
+    # uvicorn writes the whole address of each WebSocket, ticket included; our own access log writes the route.
+    logging.getLogger("uvicorn.error").addFilter(_no_socket_address)
     # Debug lines of these carry signed URLs and headers.
     for name in ("botocore", "aiobotocore", "boto3", "aiohttp", "asyncio", "httpx", "procrastinate", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -25,7 +25,7 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -39,6 +39,10 @@ class AccessLog:
                 given = {name for name, _ in message["headers"]}
                 extra = [pair for pair in HEADERS if pair[0] not in given]
                 message["headers"] = [*message["headers"], *extra, (b"x-request-id", request_id.encode())]
+            elif message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"] == "websocket.http.response.start":
+                status = message["status"]
             await send(message)
 
         try:
@@ -47,7 +51,7 @@ class AccessLog:
             route = getattr(scope.get("route"), "path", "unmatched")
             fields = {
                 "request_id": request_id,
-                "method": scope["method"],
+                "method": scope.get("method", "WEBSOCKET"),
                 "route": route,
                 "status": status,
                 "ms": round((time.perf_counter() - began) * 1000, 1),

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from gateway.api import access_log, health, models, openapi, problems, uploads
+from gateway.api import access_log, health, live, models, openapi, problems, uploads, web
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
 
@@ -39,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(access_log.AccessLog)
     app.include_router(uploads.router)
+    app.include_router(live.router)
     app.include_router(health.router)
     openapi.install(app, BODIES)
     return app

@@ -35,6 +35,7 @@ STATUSES: Mapping[type[GatewayError], int] = {
     errors.LengthRequired: 411,
     StoreFull: 507,
     errors.Unavailable: 503,
+    errors.TooMany: 429,
     StoreError: 502,
 }
 """The most specific class of an error decides."""

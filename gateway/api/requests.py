@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import HTTPConnection
 
 from gateway.api.problems import invalid_fields
 from gateway.auth.api_keys import authenticate
@@ -21,25 +22,51 @@ Body = TypeVar("Body", bound=BaseModel)
 MAX_IDEMPOTENCY_KEY = 255
 
 
-def gateway_of(request: Request) -> Gateway:
+def gateway_of(request: HTTPConnection) -> Gateway:
     """Return the gateway that serves this request."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-def settings_of(request: Request) -> Settings:
+def settings_of(request: HTTPConnection) -> Settings:
     """Return the settings this process was started with."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-async def principal_of(request: Request) -> Principal:
-    """Return whom the Authorization header stands for; raise Unauthenticated."""
+async def principal_of(request: HTTPConnection) -> Principal:
+    """Return whom the request stands for, by an API key or an upload token in its Authorization header.
+
+    A token may also stand in the path, under `/uppy/{token}/`. Raises Unauthenticated, and Forbidden for a page whose
+    origin the token was not made for.
+    """
+    if "token" in request.path_params:
+        return token_principal(request, request.path_params["token"])
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text:
         raise Unauthenticated
     database = gateway_of(request).database
-    return await authenticate(text.strip(), lambda key_id: api_keys.find_live(database, key_id))
+    return await authenticate(text, lambda key_id: api_keys.find_live(database, key_id))
+
+
+def token_principal(request: HTTPConnection, text: str) -> Principal:
+    """Return whom an upload token stands for, by its signature alone: what it reaches is asked of the database."""
+    gateway = gateway_of(request)
+    if gateway.tokens is None:
+        raise Unauthenticated
+    claims = gateway.tokens.read(text)
+    origins = claims.grant.allowed_origins
+    # Also for an expired token: the page must be able to read that it has expired.
+    setattr(request.state, cors.STATE, origins)
+    origin = request.headers.get("origin")
+    if origins and origin is not None and origin not in origins:
+        raise Forbidden("This upload token is not for pages of this origin.")
+    return claims.principal_at(gateway.now())
+
+
+def base_url_of(request: Request) -> str:
+    """Return the address clients use for this gateway, without a slash at its end."""
+    return (settings_of(request).public_url or str(request.base_url)).rstrip("/")
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -17,13 +17,42 @@ GRACE_SECONDS = 30
 """Time for requests in hand after SIGTERM; Kubernetes gives 30 s before it kills."""
 
 
+STREAMS_SECONDS = 2.0
+"""Time for open streams to tell their watchers to come back elsewhere."""
+
+UNREAD_MILLISECONDS = 60_000
+"""Time the kernel keeps a connection whose other side takes nothing: no answer here is worth more than its memory."""
+
+MAX_SOCKET_MESSAGE = 4096
+"""Largest message a WebSocket may send us, bytes: none is expected."""
+
+
+class StreamingServer(uvicorn.Server):
+    """End the streams first: they would hold the shutdown up until its last second."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        gateway = getattr(self.config.app.state, "gateway", None)  # type: ignore[union-attr]  # our own application
+        if gateway is not None:
+            await gateway.feeds.close(STREAMS_SECONDS)
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket to listen on; raise OSError."""
+    listener = socket.create_server((host, port), backlog=2048)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
+    return listener
+
+
 @app.command()
 def serve() -> None:
     """Run the API until SIGTERM or Ctrl-C; requests in hand are answered first."""
     settings = read_settings()
     logs.configure(settings.log_level)
     try:
-        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+        listener = listen(settings.host, settings.port)
     except OSError as exc:
         fail(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}.")
     config = uvicorn.Config(
@@ -33,8 +62,11 @@ def serve() -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
+        ws_max_size=MAX_SOCKET_MESSAGE,
+        # Messages are small; compression would cost each watcher 64 KB of memory.
+        ws_per_message_deflate=False,
     )
-    server = uvicorn.Server(config)
+    server = StreamingServer(config)
     with listener:
         server.run(sockets=[listener])
     if not server.started:

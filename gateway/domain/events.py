@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
+
+_POSITION = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+_MOST = 2**63 - 1
 
 
 class EventType(StrEnum):
@@ -21,6 +25,28 @@ class EventType(StrEnum):
     REJECTED = "rejected"
     ABORTED = "aborted"
     EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the event log. Clients get it as an opaque text and give it back to go on from there."""
+
+    transaction_id: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.transaction_id:x}-{self.id:x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` wrote; raise ValueError for anything else, also for numbers that PostgreSQL has none of."""
+        match = _POSITION.fullmatch(text)
+        if match is None or max(numbers := (int(match[1], 16), int(match[2], 16))) > _MOST:
+            raise ValueError("not a position of the event log")
+        return cls(*numbers)
+
+
+BEGINNING = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +63,8 @@ class Event:
     type: EventType
     data: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def position(self) -> Position:
+        """Return where it stands in the log."""
+        return Position(self.transaction_id, self.id)

@@ -9,12 +9,19 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 
 logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+QUIET_SECONDS = 10.0
+"""Time without a notice after which the connection is asked whether it is still there: a cut cable says nothing."""
+
+ANSWER_SECONDS = 5.0
+"""Time for the answer."""
 
 
 class Wakeups:
@@ -62,12 +69,18 @@ class Wakeups:
                     failures = 0
                     # Whatever was told while nobody listened is gone: everyone looks again.
                     self._wake_all()
-                    async for notice in connection.notifies():
-                        self._wake(notice.payload)
-            except (psycopg.Error, OSError):
+                    await self._listen(connection)
+            except (psycopg.Error, OSError, TimeoutError):
                 logger.warning("lost the database's notices; listening again", extra={"failures": failures})
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
+
+    async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        while True:
+            async for notice in connection.notifies(timeout=QUIET_SECONDS):
+                self._wake(notice.payload)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.execute("SELECT 1")
 
     def _wake(self, payload: str) -> None:
         for topic in payload.split(" "):

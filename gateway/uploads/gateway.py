@@ -15,6 +15,7 @@ from gateway.domain.policy import Policy
 from gateway.domain.upload import Upload
 from gateway.events.fan_out import Wakeups
 from gateway.storage.models import StoreConfig
+from gateway.events.live import Feeds
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
 
@@ -64,3 +65,4 @@ class Gateway:
     wakeups: Wakeups
     work: Work
     now: Callable[[], datetime]
+    feeds: Feeds

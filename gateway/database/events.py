@@ -1,0 +1,90 @@
+"""Read the event log, of one upload or of a tenant, from a position on.
+
+Ids are drawn before commit. The row lock of an upload puts its own events in order, so those are read by id. Events of
+different uploads may become visible in another order than that of their ids; they are read by transaction, and only up
+to the oldest transaction that still runs: whatever commits later sorts behind what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from gateway.database.engine import Database
+from gateway.domain.events import Event, EventType, Position
+
+_COLUMNS = "id, transaction_id::text::bigint AS transaction_id, tenant_id, upload_id, type, data, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Events of a tenant that nothing will be put between any more; *held_back*: later ones are there already."""
+
+    events: list[Event]
+    held_back: bool
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    return Event(
+        id=row["id"],
+        transaction_id=row["transaction_id"],
+        tenant_id=row["tenant_id"],
+        upload_id=row["upload_id"],
+        type=EventType(row["type"]),
+        data=row["data"],
+        created_at=row["created_at"],
+    )
+
+
+async def latest_of_upload(database: Database, upload_id: UUID) -> Event | None:
+    """Return the newest event of an upload."""
+    row = await database.fetch_one(
+        f"SELECT {_COLUMNS} FROM events WHERE upload_id = %(upload_id)s ORDER BY id DESC LIMIT 1",
+        {"upload_id": upload_id},
+    )
+    return _event(row) if row else None
+
+
+async def of_upload(
+    database: Database, upload_id: UUID, *, after: Position, up_to: Position | None, limit: int
+) -> list[Event]:
+    """Return up to *limit* events of an upload, oldest first, behind *after* and not behind *up_to*."""
+    rows = await database.fetch_all(
+        f"""SELECT {_COLUMNS} FROM events
+        WHERE upload_id = %(upload_id)s AND id > %(after)s AND (%(up_to)s::bigint IS NULL OR id <= %(up_to)s)
+        ORDER BY id LIMIT %(limit)s""",
+        {"upload_id": upload_id, "after": after.id, "up_to": up_to.id if up_to else None, "limit": limit},
+    )
+    return [_event(row) for row in rows]
+
+
+async def horizon(database: Database) -> Position:
+    """Return the position that every transaction sorts behind that has not ended yet."""
+    row = await database.fetch_one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest", {})
+    assert row is not None, "a SELECT without FROM has one row"
+    return Position(row["oldest"], 0)
+
+
+async def of_tenant(
+    database: Database, tenant_id: str, *, after: Position, up_to: Position | None, limit: int
+) -> Settled:
+    """Return up to *limit* events of a tenant, oldest first, behind *after*, not behind *up_to*, none still movable."""
+    rows = await database.fetch_all(
+        f"""SELECT {_COLUMNS}, transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AS settled FROM events
+        WHERE tenant_id = %(tenant_id)s
+            AND (transaction_id, id) > (%(after_transaction)s::text::xid8, %(after_id)s::bigint)
+            AND (%(to_id)s::bigint IS NULL OR (transaction_id, id) <= (%(to_transaction)s::text::xid8, %(to_id)s))
+        ORDER BY transaction_id, id LIMIT %(limit)s""",
+        {
+            "tenant_id": tenant_id,
+            "after_transaction": str(after.transaction_id),
+            "after_id": after.id,
+            "to_transaction": str(up_to.transaction_id) if up_to else None,
+            "to_id": up_to.id if up_to else None,
+            "limit": limit,
+        },
+    )
+    settled = [_event(row) for row in rows if row["settled"]]
+    return Settled(settled, held_back=len(settled) < len(rows))

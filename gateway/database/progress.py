@@ -1,0 +1,116 @@
+"""Keep the latest progress of watched uploads, and let one replica at a time ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from gateway.database.engine import Database
+from gateway.database.uploads import NOTIFY_CHANNEL
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether this process may ask now, with what was seen last: bytes, bytes per second, age in seconds."""
+
+    ours: bool
+    streamed_bytes: int | None
+    """Bytes that the gateway itself streamed so far; None where the client sends to the store."""
+    bytes_received: int | None
+    bytes_per_second: float | None
+    age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an upload is; sizes in bytes, *parts* None where none are counted."""
+
+    upload_id: UUID
+    bytes_received: int
+    size_bytes: int | None
+    parts: int | None
+    bytes_per_second: float | None
+    observed_at: datetime
+
+
+_TAKE_TURN = """
+WITH claimed AS (
+    INSERT INTO upload_progress AS known (upload_id, polled_at)
+    SELECT id, now() FROM uploads WHERE id = %(upload_id)s AND state = 'uploading'
+    ON CONFLICT (upload_id) DO UPDATE SET polled_at = now()
+        WHERE known.polled_at <= now() - make_interval(secs => %(seconds)s)
+    RETURNING upload_id, bytes_received, bytes_per_second,
+        extract(epoch FROM now() - observed_at)::double precision AS age_seconds
+)
+SELECT claimed.upload_id IS NOT NULL AS ours, claimed.bytes_received, claimed.bytes_per_second, claimed.age_seconds,
+    (to_jsonb(uploads) ->> 'streamed_bytes')::bigint AS streamed_bytes
+FROM uploads LEFT JOIN claimed ON uploads.id = claimed.upload_id
+WHERE uploads.id = %(upload_id)s AND uploads.state = 'uploading'"""
+
+
+async def take_turn(database: Database, upload_id: UUID, *, every_seconds: float) -> Turn | None:
+    """Claim the next look at an upload, unless a process looked less than *every_seconds* ago.
+
+    Returns None for an upload that takes no bytes now.
+    """
+    row = await database.fetch_one(_TAKE_TURN, {"upload_id": upload_id, "seconds": every_seconds})
+    return Turn(**row) if row else None
+
+
+async def record(
+    database: Database,
+    upload_id: UUID,
+    *,
+    bytes_received: int,
+    parts: int | None,
+    bytes_per_second: float | None,
+    tell: bool = True,
+) -> None:
+    """Record what was seen and tell every process; an upload that moved on meanwhile has no progress any more."""
+    await database.fetch_one(
+        f"""
+WITH seen AS (
+    UPDATE upload_progress SET bytes_received = %(bytes_received)s, parts = %(parts)s,
+        bytes_per_second = %(bytes_per_second)s, observed_at = now()
+    FROM uploads WHERE uploads.id = upload_id AND upload_id = %(upload_id)s AND state = 'uploading'
+    RETURNING upload_id, tenant_id
+)
+SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)
+FROM seen WHERE %(tell)s""",
+        {
+            "upload_id": upload_id,
+            "bytes_received": bytes_received,
+            "parts": parts,
+            "bytes_per_second": bytes_per_second,
+            "tell": tell,
+        },
+    )
+
+
+_SEEN = """SELECT known.upload_id, known.bytes_received, uploads.declared_size_bytes AS size_bytes, known.parts,
+    known.bytes_per_second, known.observed_at
+FROM uploads JOIN upload_progress AS known ON known.upload_id = uploads.id
+WHERE uploads.state = 'uploading' AND known.observed_at IS NOT NULL"""
+
+
+def _progress(row: Mapping[str, Any]) -> Progress:
+    return Progress(**row)
+
+
+async def of_upload(database: Database, upload_id: UUID) -> Progress | None:
+    """Return the latest progress of an upload that still takes bytes."""
+    row = await database.fetch_one(f"{_SEEN} AND uploads.id = %(upload_id)s", {"upload_id": upload_id})
+    return _progress(row) if row else None
+
+
+async def of_tenant(database: Database, tenant_id: str, *, since: datetime, limit: int) -> list[Progress]:
+    """Return the progress of a tenant's uploads that was seen after *since*, oldest first."""
+    rows = await database.fetch_all(
+        f"""{_SEEN} AND uploads.tenant_id = %(tenant_id)s AND known.observed_at > %(since)s
+        ORDER BY known.observed_at LIMIT %(limit)s""",
+        {"tenant_id": tenant_id, "since": since, "limit": limit},
+    )
+    return [_progress(row) for row in rows]
