@@ -1,0 +1,407 @@
+/** The upload page: one card for each file, two files at a time, and a token that never leaves this tab. */
+
+import { Upload, unfinished } from "./client.js";
+
+const FILES_AT_ONCE = 2;
+const MOST_BLOCKS = 120; // more parts than this share a block
+const STATES = {
+  new: "Waiting for its turn",
+  preparing: "Preparing",
+  paused: "Paused",
+  checking: "Checking the file",
+  ready: "Ready",
+  rejected: "Not accepted",
+  aborted: "Cancelled",
+  failed: "Failed",
+};
+const BUTTONS = {
+  new: ["cancel"],
+  preparing: ["pause", "cancel"],
+  uploading: ["pause", "cancel"],
+  paused: ["resume", "cancel"],
+  checking: [],
+  ready: ["download", "copy", "remove"],
+  rejected: ["remove"],
+  aborted: ["again", "remove"],
+  failed: ["again", "remove"],
+};
+
+const find = (selector, within = document) => within.querySelector(selector);
+const config = JSON.parse(find("meta[name=gateway-page]").content);
+const endpoint = new URL(".", document.baseURI).href;
+const cards = [];
+
+/* Words and figures */
+
+const size = (bytes) => {
+  const unit = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** unit;
+  const digits = unit && value < 10 ? 1 : 0;
+  return `${value.toFixed(digits)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+};
+
+const time = (seconds) => {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+};
+
+const clock = (seconds) => {
+  const whole = Math.round(seconds);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const pad = (number) => String(number).padStart(2, "0");
+  return h ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
+};
+
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+/** Say something to those who do not see the cards. */
+const say = (text) => (find("#news").textContent = text);
+
+/* The token: from the link's fragment, which no server sees, from this visitor, or from the gateway in development. */
+
+let asking;
+
+const tab = {
+  get token() {
+    return sessionStorage.getItem("token");
+  },
+  set token(token) {
+    if (token) sessionStorage.setItem("token", token);
+    else sessionStorage.removeItem("token");
+  },
+};
+
+const takeFromLink = () => {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
+  tab.token = given;
+  history.replaceState(null, "", location.pathname + location.search); // not for the history, nor for who copies the link
+};
+
+const askVisitor = (why) =>
+  (asking ??= new Promise((resolve) => {
+    const form = find("#ask");
+    if (why) find("#ask-why").textContent = why;
+    form.classList.toggle("wrong", Boolean(why));
+    form.hidden = false;
+    if (why) find("#token").focus();
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      form.hidden = true;
+      tab.token = find("#token").value.trim();
+      find("#token").value = "";
+      asking = undefined;
+      resolve(tab.token);
+      find("#choose").focus();
+    };
+  }));
+
+const askGateway = () =>
+  (asking ??= fetch("page/token", { method: "POST" })
+    .then(async (answer) => {
+      if (!answer.ok) throw new Error((await answer.json()).detail);
+      return (tab.token = (await answer.json()).token);
+    })
+    .finally(() => (asking = undefined)));
+
+/** Make a token function for one upload: to be asked again means that the last answer was refused. */
+const tokens = () => {
+  let last;
+  return async () => {
+    if (last && tab.token === last) tab.token = null;
+    const refused = last ? "That token is not valid, or its time is over. Ask for a new one." : "";
+    last = tab.token || (await (config.visit === "open" ? askGateway() : askVisitor(refused)));
+    return last;
+  };
+};
+
+/* One file */
+
+class Card {
+  #blocks = [];
+  #progress = null;
+
+  constructor(file) {
+    this.file = file;
+    this.element = find("#card").content.firstElementChild.cloneNode(true);
+    const video = file.type.startsWith("video/") || /\.(mp4|mov|mkv|webm|avi|m4v)$/i.test(file.name);
+    find(".kind use", this.element).setAttribute("href", video ? "#i-video" : "#i-audio");
+    find(".name", this.element).textContent = file.name;
+    find(".parts", this.element).setAttribute("aria-label", `Progress of ${file.name}`);
+    for (const button of this.element.querySelectorAll("button")) {
+      const words = button.textContent.trim();
+      button.setAttribute("aria-label", `${words}: ${file.name}`);
+      button.onclick = () => this[button.dataset.do]();
+    }
+    this.prepare();
+  }
+
+  /** Make the upload anew; one that failed goes on where it stopped. */
+  prepare() {
+    this.upload = new Upload(this.file, { endpoint, token: tokens() });
+    this.#blocks = [];
+    this.#progress = null;
+    this.failure = null;
+    this.upload.addEventListener("state", () => this.show());
+    this.upload.addEventListener("progress", ({ detail }) => this.showProgress(detail));
+    this.upload.addEventListener("part", ({ detail }) => this.showPart(detail));
+    this.upload.addEventListener("retry", ({ detail }) => this.note(detail.offline ? "" : sentence(detail.error.message)));
+    this.show();
+  }
+
+  get state() {
+    return this.failure && this.upload.state === "new" ? "failed" : this.upload.state;
+  }
+
+  get active() {
+    return /preparing|uploading|checking/.test(this.state);
+  }
+
+  async start() {
+    try {
+      if (!this.file.size) throw new Error("The file is empty.");
+      await this.upload.start();
+    } catch (error) {
+      this.failure = error;
+    }
+    this.show();
+    goOn();
+  }
+
+  pause() {
+    this.upload.pause();
+    this.focus("resume");
+    goOn();
+  }
+
+  resume() {
+    this.upload.resume();
+    this.focus("pause");
+  }
+
+  async cancel() {
+    this.focus("again");
+    await this.upload.abort().catch(() => {});
+    this.show();
+    goOn();
+  }
+
+  again() {
+    this.prepare();
+    goOn();
+    this.focus("cancel");
+  }
+
+  async download() {
+    try {
+      const link = document.createElement("a");
+      link.href = await this.upload.download();
+      link.rel = "noreferrer";
+      link.click();
+    } catch (error) {
+      this.note(sentence(error.message));
+    }
+  }
+
+  async copy() {
+    await navigator.clipboard.writeText(this.upload.upload.upload_id);
+    find("[data-do=copy]", this.element).textContent = "Copied";
+    say("Upload ID copied.");
+  }
+
+  remove() {
+    cards.splice(cards.indexOf(this), 1);
+    this.element.remove();
+    find("#choose").focus();
+    showAll();
+  }
+
+  /** Keep the keyboard where it was when the button under it goes away. */
+  focus(name) {
+    const held = this.element.contains(document.activeElement);
+    this.show();
+    if (held) find(`[data-do=${name}]`, this.element).focus();
+  }
+
+  note(text) {
+    const verdict = find(".verdict", this.element);
+    verdict.hidden = !text;
+    find("span", verdict).textContent = text;
+    const good = this.state === "ready";
+    find("use", verdict).setAttribute("href", good ? "#i-check" : "#i-cross");
+    find("svg", verdict).toggleAttribute("hidden", !good && !/rejected|failed/.test(this.state));
+  }
+
+  show() {
+    const { state } = this;
+    const shown = state === "uploading" && !navigator.onLine ? "offline" : state;
+    const before = this.element.dataset.state;
+    this.element.dataset.state = shown;
+    for (const button of this.element.querySelectorAll("button")) {
+      button.hidden = !BUTTONS[state].includes(button.dataset.do);
+    }
+    find(".parts", this.element).hidden = state === "new" || (state === "failed" && !this.upload.parts.length);
+    if (this.upload.parts.length !== this.#blocks.parts) this.layBlocks();
+    this.showProgress(this.#progress);
+    this.showVerdict(state);
+    if (before !== shown) this.announce(shown);
+    showAll();
+  }
+
+  announce(state) {
+    if (!/ready|rejected|failed|paused|aborted|checking/.test(state)) return;
+    const why = this.failure && state !== "aborted" ? `: ${this.failure.message}` : "";
+    say(sentence(`${this.file.name}: ${STATES[state]}${why}`));
+  }
+
+  showVerdict(state) {
+    const facts = find(".facts", this.element);
+    facts.hidden = state !== "ready";
+    if (state === "ready") {
+      this.note("Checked: these exact bytes are stored and can no longer be changed.");
+      this.showFacts(facts, this.upload.upload);
+    } else if (/rejected|failed/.test(state)) this.note(sentence(this.failure?.message ?? ""));
+    else if (state === "aborted") this.note("What was sent has been removed.");
+    else this.note("");
+  }
+
+  showFacts(list, { content_type, size_bytes, detection }) {
+    const codecs = (kind) => [...new Set(detection?.tracks.filter((track) => track.kind === kind).map((t) => t.codec))];
+    const facts = [
+      ["Type", content_type],
+      ["Container", detection?.container],
+      ["Video", codecs("video").filter(Boolean).join(", ")],
+      ["Audio", codecs("audio").filter(Boolean).join(", ")],
+      ["Duration", detection?.duration_seconds && clock(detection.duration_seconds)],
+      ["Size", size(size_bytes)],
+    ];
+    list.replaceChildren();
+    for (const [name, value] of facts.filter(([, value]) => value)) {
+      const [pair, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      text.textContent = value;
+      pair.append(term, text);
+      list.append(pair);
+    }
+  }
+
+  /** Lay one block for each part, or for as many as fit. */
+  layBlocks() {
+    const { parts } = this.upload;
+    const share = Math.max(1, Math.ceil(parts.length / MOST_BLOCKS));
+    const count = Math.ceil(parts.length / share);
+    this.#blocks = Array.from({ length: count }, (_, index) => ({
+      element: document.createElement("i"),
+      parts: parts.slice(index * share, (index + 1) * share),
+    }));
+    this.#blocks.share = share;
+    this.#blocks.parts = parts.length;
+    find(".parts", this.element).replaceChildren(...this.#blocks.map(({ element }) => element));
+    for (const block of this.#blocks) this.showPart(block.parts[0]);
+  }
+
+  showPart({ partNumber }) {
+    const block = this.#blocks[Math.floor((partNumber - 1) / this.#blocks.share)];
+    if (!block) return;
+    const sum = (name) => block.parts.reduce((total, part) => total + part[name], 0);
+    block.element.style.setProperty("--sent", `${(100 * sum("sentBytes")) / sum("sizeBytes")}%`);
+    block.element.className = block.parts.some((part) => part.state === "hashing") ? "hashing" : "";
+  }
+
+  showProgress(progress) {
+    this.#progress = progress;
+    const { state, file } = this;
+    const sent = progress?.sentBytes ?? 0;
+    const percent = file.size ? Math.floor((100 * sent) / file.size) : 0;
+    const words = [state === "uploading" ? `${size(sent)} of ${size(file.size)}` : size(file.size)];
+    if (state === "uploading" && navigator.onLine && progress?.secondsLeft) {
+      words.push(`${size(progress.bytesPerSecond)}/s`, `${time(progress.secondsLeft)} left`);
+    }
+    const figures = find(".figures", this.element);
+    figures.textContent = words.join(" · ");
+    figures.hidden = state === "ready";
+    const label = state === "uploading" ? `${percent} %` : STATES[state];
+    find(".state", this.element).textContent = state === "uploading" && !navigator.onLine ? "Offline" : label;
+    const bar = find(".parts", this.element);
+    bar.setAttribute("aria-valuenow", percent);
+    bar.setAttribute("aria-valuetext", words.join(", "));
+    showTitle();
+  }
+}
+
+/* The whole page */
+
+const goOn = () => {
+  const free = FILES_AT_ONCE - cards.filter((card) => card.active).length;
+  const next = cards.filter((card) => card.state === "new").slice(0, Math.max(0, free));
+  for (const card of next) card.start();
+};
+
+const add = (files) => {
+  for (const file of files) {
+    const card = new Card(file);
+    cards.unshift(card);
+    find("#cards").prepend(card.element);
+  }
+  showAll();
+  goOn();
+};
+
+const showTitle = () => {
+  const moving = cards.filter((card) => card.state === "uploading");
+  const [sent, all] = ["sentBytes", "sizeBytes"].map((name) =>
+    moving.flatMap((card) => card.upload.parts).reduce((sum, part) => sum + part[name], 0),
+  );
+  document.title = all ? `${Math.floor((100 * sent) / all)} % · Upload` : "Upload";
+};
+
+const showAll = () => {
+  find("#uploads").hidden = !cards.length;
+  find("#drop").classList.toggle("small", cards.length > 0);
+  find("#offline").hidden = navigator.onLine;
+  const known = new Set(cards.map((card) => `${card.file.name}\n${card.file.size}`));
+  const left = unfinished().filter((entry) => !known.has(`${entry.filename}\n${entry.sizeBytes}`));
+  find("#unfinished").hidden = !left.length;
+  const items = left.map((entry) => {
+    const item = document.createElement("li");
+    item.textContent = `${entry.filename}, ${size(entry.sizeBytes)}`;
+    return item;
+  });
+  find("#unfinished ul").replaceChildren(...items);
+  showTitle();
+};
+
+const listen = () => {
+  const picker = find("#files");
+  picker.accept = config.extensions.map((extension) => `.${extension}`).join();
+  find("#choose").onclick = () => picker.click();
+  picker.onchange = () => {
+    add(picker.files);
+    picker.value = ""; // the same file may be chosen again
+  };
+  let depth = 0; // enter and leave also come from every element on the way
+  const drag = (by) => document.body.classList.toggle("dragging", (depth = Math.max(0, by ? depth + by : 0)) > 0);
+  addEventListener("dragenter", () => drag(1));
+  addEventListener("dragleave", () => drag(-1));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    drag(0);
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    add(items.filter((item) => !item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.getAsFile()));
+  });
+  for (const name of ["online", "offline"]) {
+    addEventListener(name, () => {
+      for (const card of cards) card.show();
+      showAll();
+    });
+  }
+};
+
+find("#limits").textContent =
+  `Audio and video up to ${size(config.maxFileSize)}. Each file is looked at before it counts as ready.`;
+takeFromLink();
+listen();
+showAll();
+if (config.visit === "token" && !tab.token) askVisitor("");
