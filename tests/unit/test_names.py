@@ -1,0 +1,89 @@
+"""File names, extensions, keys and Content-Disposition."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.content_disposition import attachment
+from gateway.domain.object_key import new_upload_id, object_key
+from gateway.domain.policy import extension_of
+
+
+@pytest.mark.parametrize(
+    ("filename", "extension"),
+    [
+        ("a.mp3", "mp3"),
+        ("a.MP3", "mp3"),
+        ("a.tar.mp3", "mp3"),
+        ("a", ""),
+        (".mp3", ""),
+        ("a.", ""),
+        ("a.mp3.", ""),
+        ("a.mp3 ", ""),
+        ("a.m p3", ""),
+        ("a.mp3/", ""),
+        ("a.\uff4d\uff50\uff13", ""),
+        ("a.mp3\u202e", ""),
+        ("a." + "x" * 17, ""),
+    ],
+)
+def test_an_extension_is_plain_or_none(filename: str, extension: str) -> None:
+    """Only ASCII letters and digits after the last dot are an extension; look-alikes are none."""
+    assert extension_of(filename) == extension
+
+
+@given(st.text(max_size=300))
+def test_no_name_ends_its_header(name: str) -> None:
+    """Whatever the name, the header is one line of printable ASCII with one quoted name."""
+    header = attachment(name)
+    assert re.fullmatch(
+        r'attachment; filename="[^"\\\x00-\x1f\x7f-\U0010ffff]+"(; filename\*=UTF-8\'\'[!-~]+)?', header
+    )
+
+
+@pytest.mark.parametrize("name", ["ä ö.mp3", "日本語.mp3", "100%.mp3", "a'b(1).mp3", 'q"uote.mp3', "a;b.mp3"])
+def test_the_true_name_comes_back(name: str) -> None:
+    """The RFC 8187 form decodes to the name that was given."""
+    _, _, encoded = attachment(name).partition("filename*=UTF-8''")
+    if encoded:
+        assert unquote(encoded) == name
+    else:
+        assert f'filename="{name}"' in attachment(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("../../etc/passwd", "file.._.._etc_passwd"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("", "file"),
+        ("\r\n", "file"),
+        (".bashrc", "file.bashrc"),
+        ("日本語", "file"),
+    ],
+)
+def test_old_clients_get_a_harmless_name(name: str, plain: str) -> None:
+    """The plain form names no folder, no hidden file and nothing backwards."""
+    assert f'filename="{plain}"' in attachment(name)
+
+
+def test_upload_ids_are_uuids_of_version_7_in_order() -> None:
+    """Ids are of version 7 and variant 1, and later ones sort later."""
+    ids = [new_upload_id() for _ in range(50)]
+    assert {identity.version for identity in ids} == {7}
+    assert {identity.variant for identity in ids} == {UUID(int=0x8 << 60).variant}
+    assert [i.int >> 80 for i in ids] == sorted(i.int >> 80 for i in ids)
+    assert len(set(ids)) == 50
+
+
+@pytest.mark.parametrize(("prefix", "key"), [("uploads", "uploads/"), ("/a/b/", "a/b/"), ("", ""), ("/", "")])
+def test_a_key_has_no_empty_segment(prefix: str, key: str) -> None:
+    """Slashes around the prefix make no `//`: one store drops bodies of such keys."""
+    identity = new_upload_id()
+    assert object_key(prefix, identity, "mp3") == f"{key}{identity}.mp3"
