@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ def gateway_environment(
         "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
         "GATEWAY_ALLOWED_ORIGINS": ",".join(allowed_origins),
+        "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
         # Part sizes that make a file of a few MiB an upload of several parts.
         "GATEWAY_MIN_PART_SIZE": str(5 * 1024 * 1024),
     }

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -82,6 +82,22 @@ class Gateway:
         return httpx.Client(
             base_url=self.address, headers={"Authorization": f"Bearer {key or self.key}"}, timeout=60, trust_env=False
         )
+
+    def token(self, *, seconds: int = 3600, **limits: Any) -> str:
+        """Get an upload token as a backend would."""
+        with self.api() as api:
+            answer = api.post("/v1/upload-tokens", json={"expires_in_seconds": seconds, **limits})
+        assert answer.status_code == 201, answer.text
+        token: str = answer.json()["token"]
+        return token
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until *true* answers True; a page under a strict policy cannot be waited for from inside."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
 
 
 def run_once(environment: Mapping[str, str], cwd: Path, *arguments: str) -> str:
