@@ -7,19 +7,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway.auth.upload_tokens import TokenSigner
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.database.uploads import NOTIFY_CHANNEL
-from gateway.domain.parts import PartBounds
+from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
 from gateway.events.fan_out import Wakeups
-from gateway.settings import Settings
 from gateway.events.live import Feeds
+from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import open_store
 from gateway.storage.sigv4 import Credentials
+from gateway.streaming.limits import Pace, Streams
+from gateway.streaming.slots import Slots
 from gateway.uploads.gateway import Gateway, Work
 
 
@@ -82,6 +85,14 @@ def presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
     return Presigner(endpoint, config.bucket, config.region, credentials, config.addressing_style, clock)
 
 
+def token_signer_of(settings: Settings) -> TokenSigner | None:
+    """Build what signs upload tokens, or None where no secret is set: the rest of the gateway works without."""
+    if settings.token_secret is None:
+        return None
+    secrets = (settings.token_secret, settings.token_secret_previous)
+    return TokenSigner([secret.get_secret_value() for secret in secrets if secret is not None])
+
+
 def database_of(settings: Settings) -> Database:
     """Build the pool of connections, closed."""
     return Database(
@@ -91,29 +102,18 @@ def database_of(settings: Settings) -> Database:
     )
 
 
-@asynccontextmanager
-async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncIterator[Gateway]:
-    """Open everything the use cases need and close it again, work in hand first."""
-    database = database_of(settings)
-    url = settings.database_url.get_secret_value()
-    wakeups = Wakeups(url, NOTIFY_CHANNEL)
-    clock = StoreClock(utc_now)
-    config = store_config_of(settings)
-    work = Work()
-    await database.open()
-    try:
 def streams_of(settings: Settings) -> Streams:
     """Build what bounds the files that the gateway itself receives."""
     return Streams(
         destination=settings.upload_stream_destination,
         directory=settings.upload_dir,
         chunk_size=settings.chunk_size,
-        part_size=max(settings.stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
-        slots=Slots(settings.stream_buffers),
+        part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
+        slots=Slots(settings.upload_stream_buffers),
         pace=Pace(
-            deadline_seconds=settings.stream_seconds,
-            stall_seconds=settings.stream_stall_seconds,
-            least_bytes_per_second=settings.stream_least_rate,
+            deadline_seconds=settings.upload_stream_seconds,
+            stall_seconds=settings.upload_stream_stall_seconds,
+            least_bytes_per_second=settings.upload_stream_least_rate,
         ),
     )
 
@@ -128,6 +128,17 @@ def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
     )
 
 
+@asynccontextmanager
+async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncIterator[Gateway]:
+    """Open everything the use cases need and close it again, work in hand first."""
+    database = database_of(settings)
+    url = settings.database_url.get_secret_value()
+    wakeups = Wakeups(url, NOTIFY_CHANNEL)
+    clock = StoreClock(utc_now)
+    config = store_config_of(settings)
+    work = Work()
+    await database.open()
+    try:
         async with open_store(config, clock) as store:
             await wakeups.open()
             yield Gateway(
@@ -140,11 +151,14 @@ def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
                 presigner=presigner_of(settings, clock),
                 queue=JobQueue(url),
                 wakeups=wakeups,
+                feeds=feeds_of(settings, wakeups),
                 work=work,
                 now=utc_now,
+                streams=streams_of(settings),
+                tokens=token_signer_of(settings),
+                form_seconds=settings.form_seconds,
             )
             await work.close((grace or Grace()).work_seconds)
     finally:
         await wakeups.close()
         await database.close()
-                feeds=feeds_of(settings, wakeups),

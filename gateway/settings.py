@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         description="Bearer secret the store sends with its events to /store-events. Default: the address is off, and "
         "forms are found by asking the store.",
     )
+    upload_page: Literal["off", "token", "open"] = Field(
+        "off",
+        description="Upload page at `/`: `token` asks each visitor for an upload token (a link may carry it as "
+        "`#token=…`), `open` gives one to whoever reaches the gateway and is for `gateway dev`.",
+    )
     max_body_bytes: int = Field(
         2 * MIB,
         gt=0,
@@ -207,6 +212,45 @@ class Settings(BaseSettings):
         description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h).",
     )
 
+    # Files that the gateway itself receives
+    upload_stream_destination: Literal["store", "disk"] = Field(
+        "store",
+        validation_alias=_seed("UPLOAD_STREAM_DESTINATION"),
+        description="Where a file sent to /upload/stream is kept: `store` pipes it into the bucket and needs no disk, "
+        "`disk` writes it into UPLOAD_DIR.",
+    )
+    upload_dir: Path = Field(
+        Path(gettempdir()),
+        validation_alias=_seed("UPLOAD_DIR"),
+        description="Folder of streamed uploads kept on disk; API and worker need the same one.",
+    )
+    upload_stream_part_size: int = Field(
+        8 * MIB,
+        ge=5 * MIB,
+        le=64 * MIB,
+        description="Part and buffer size when the gateway sends to the store, bytes. S3 refuses less than 5 MiB; more "
+        "costs memory and makes nothing faster.",
+    )
+    upload_stream_buffers: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="Part buffers per process. An upload uses one to three, so this is also the number of files received "
+        "at once; 32 of 8 MiB are 256 MiB.",
+    )
+    upload_stream_seconds: float = Field(
+        21_600.0, gt=0, description="Longest time one file may take, seconds. 5 GiB at 2 Mbit/s are 6 hours."
+    )
+    upload_stream_stall_seconds: float = Field(
+        30.0, gt=0, description="Longest silence of a sender, seconds; a phone that changes networks takes 10 to 20."
+    )
+    upload_stream_least_rate: int = Field(
+        16 * KIB,
+        ge=0,
+        description="Least rate of a sender after half a minute, bytes per second. Slower ones would hold a buffer for "
+        "hours; 128 kbit/s is a bad mobile connection.",
+    )
+
     # Watching
     max_streams: int = Field(
         5000, gt=0, description="Event streams and WebSockets open at once per process; each costs about 50 KB."
@@ -235,9 +279,6 @@ class Settings(BaseSettings):
         None, description="API key that `gateway dev` makes. Default: a stable one in the data folder."
     )
     data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`: database, store, keys.")
-    upload_dir: Path = Field(
-        Path(gettempdir()), validation_alias=_seed("UPLOAD_DIR"), description="Folder of streamed uploads kept on disk."
-    )
 
     @field_validator("allowed_origins", "allowed_upload_extensions", mode="before")
     @classmethod

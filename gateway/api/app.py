@@ -9,11 +9,27 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from gateway.api import access_log, health, live, models, openapi, problems, uploads, web
+from gateway.api import (
+    access_log,
+    companion,
+    cors,
+    health,
+    live,
+    models,
+    openapi,
+    problems,
+    s3_xml,
+    store_events,
+    stream,
+    upload_tokens,
+    uploads,
+    uppy_sign,
+    web,
+)
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
 
-BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload]
+BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload, models.CreateUploadToken]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -36,10 +52,21 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.form_looks = set()
     problems.install(app)
+    app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
     app.add_middleware(access_log.AccessLog)
     app.include_router(uploads.router)
     app.include_router(live.router)
+    app.include_router(stream.router)
+    app.include_router(upload_tokens.router)
+    app.include_router(companion.router, prefix="/uppy/{token}/s3")
+    app.include_router(companion.router, prefix="/s3")
+    app.include_router(uppy_sign.router)
+    app.include_router(s3_xml.router, prefix="/uppy/{token}/s3xml")
+    app.include_router(s3_xml.router, prefix="/s3xml")
+    app.include_router(store_events.router)
     app.include_router(health.router)
+    app.include_router(web.routes(settings))
     openapi.install(app, BODIES)
     return app

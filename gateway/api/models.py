@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.domain.policy import DEFAULT_POLICY
 from gateway.domain.upload import State
 from gateway.uploads.sign import MAX_PARTS_A_CALL
 
@@ -69,11 +70,67 @@ class CompleteUpload(_Strict):
     parts: list[NamedPart] | None = Field(None, min_length=1, max_length=10_000)
 
 
+class CreateUploadToken(_Strict):
+    """Ask for an upload token."""
+
+    expires_in_seconds: int = Field(description="Life of the token, 1 second to 7 days.", examples=[3600])
+    policy: str = Field(DEFAULT_POLICY, max_length=64, description="What may be uploaded; `media` is audio and video.")
+    max_files: int | None = Field(
+        None, ge=1, le=1_000_000, description="Uploads it is good for; aborted and expired ones do not count."
+    )
+    max_size_bytes: int | None = Field(
+        None, ge=1, le=2**53, description="Largest file, bytes; a limit beside the gateway's."
+    )
+    metadata: dict[MetadataName, MetadataValue] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Given back with every upload of this token, its events and webhooks; no client changes it.",
+    )
+    allowed_origins: list[Annotated[str, Field(max_length=300)]] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Origins of the pages that may use it, e.g. `https://app.example.com`. Empty: those of "
+        "GATEWAY_ALLOWED_ORIGINS.",
+    )
+    allow_download: bool = Field(False, description="Whether it may also download its own uploads once they are ready.")
+
+
+class UploadToken(BaseModel):
+    """What a token may do and what was done with it; the token itself is not kept."""
+
+    token_id: UUID
+    policy: str
+    max_files: int | None
+    max_size_bytes: int | None
+    metadata: dict[str, Any]
+    allowed_origins: list[str]
+    file_count: int
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class IssuedUploadToken(BaseModel):
+    """A new upload token: give it to one user, and `endpoint` to Uppy."""
+
+    token: str
+    token_id: UUID
+    expires_at: datetime
+    endpoint: str = Field(description="Uppy's `companionEndpoint` (v6) or `endpoint` (v5); it holds the token.")
+
+
+class UploadTokenPage(BaseModel):
+    """A page of tokens, newest first; pass `next_cursor` as `cursor` for the next one."""
+
+    tokens: list[UploadToken]
+    next_cursor: UUID | None
+
+
 class SignedPart(BaseModel):
     """A request to send as it is: PUT the part's bytes to `url` with `headers`."""
 
     part_number: int
-    size_bytes: int
+    size_bytes: int | None
     method: Literal["PUT"]
     url: str
     headers: dict[str, str]
@@ -126,6 +183,18 @@ class Upload(BaseModel):
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
+
+
+class StreamedUpload(BaseModel):
+    """A file that the gateway received itself: `object_key` says where the store keeps it, `path` where the disk does."""
+
+    upload_id: UUID
+    state: State
+    object_key: str | None = None
+    path: str | None = None
+    size_bytes: int
+    content_type: str | None
+    filename: str
 
 
 class CreatedUpload(Upload):

@@ -24,18 +24,22 @@ RETRY_AFTER_SECONDS = 2
 
 STATUSES: Mapping[type[GatewayError], int] = {
     errors.ExtensionNotAllowed: 400,
+    errors.TypeRejected: 415,
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.NotConfigured: 501,
     errors.Gone: 410,
     errors.TooLarge: 413,
+    errors.Malformed: 400,
     errors.RequestTimeout: 408,
     errors.LengthRequired: 411,
-    StoreFull: 507,
-    errors.Unavailable: 503,
     errors.TooMany: 429,
+    StoreFull: 507,
+    errors.DiskFull: 507,
+    errors.Unavailable: 503,
     StoreError: 502,
 }
 """The most specific class of an error decides."""
@@ -160,6 +164,7 @@ _DESCRIPTIONS = {
     413: "Over a limit in bytes.",
     422: "The request is not valid.",
     429: "Too many requests.",
+    501: "This gateway is not set up for that.",
     502: "The store refused.",
     503: "The store or the database does not answer; nothing is lost, try again.",
     507: "The store or the disk is full.",

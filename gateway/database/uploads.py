@@ -20,7 +20,7 @@ NOTIFY_CHANNEL = "gateway_uploads"
 _COLUMNS = """id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type, part_size_bytes,
     part_checksums, checksums, metadata, bucket, object_key, multipart_upload_id, observed_size_bytes, observed_etag,
     content_type, detection, rejection_code, rejection_detail, lease_token, lease_until, created_at, updated_at,
-    expires_at, token_id, max_size_bytes, form_key"""
+    expires_at, token_id, max_size_bytes, form_key, path, stream_token, stream_until, streamed_bytes"""
 
 _SEEN_BY = """tenant_id = %(tenant_id)s AND (%(token_id)s::uuid IS NULL OR (token_id = %(token_id)s AND EXISTS (
     SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
@@ -59,6 +59,8 @@ class Move:
     cleanup_pending: bool | None = None
     expired_only: bool | None = None
     """True: only past expires_at. False: only before it."""
+    stream_token: UUID | None = None
+    """Whoever streams the file is the only one who may complete it, as long as there are signs of life."""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,10 +80,14 @@ WITH moved AS (
         assembly = coalesce(%(assembly)s, assembly),
         rejection_code = %(rejection_code)s,
         rejection_detail = %(rejection_detail)s,
+        stream_token = NULL,
+        stream_until = NULL,
         cleanup_pending = coalesce(%(cleanup_pending)s, cleanup_pending)
     WHERE id = %(id)s AND state = %(after)s
         AND (%(fence)s::uuid IS NULL OR lease_token = %(fence)s)
         AND (%(expired_only)s::boolean IS NULL OR (expires_at <= now()) = %(expired_only)s)
+        AND (%(to)s <> 'completing' OR stream_token IS NULL OR stream_token = %(stream_token)s
+            OR (path IS NULL AND stream_until < now()))
     RETURNING *
 ),"""
     + _TELL
@@ -116,6 +122,7 @@ async def move(connection: Connection, upload_id: UUID, change: Move) -> Upload 
             "rejection_detail": rejection.detail if rejection else None,
             "cleanup_pending": change.cleanup_pending,
             "expired_only": change.expired_only,
+            "stream_token": change.stream_token,
             "event": change.to.value,
             "data": Jsonb(dict(change.data)),
         },
@@ -130,12 +137,12 @@ async def insert(connection: Connection, upload: Mapping[str, Any], *, lease_sec
         """
 INSERT INTO uploads (id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type,
     part_size_bytes, part_checksums, checksums, metadata, bucket, object_key, content_type, lease_token, lease_until,
-    created_at, expires_at, token_id, max_size_bytes, form_key)
+    created_at, expires_at, token_id, max_size_bytes, form_key, path)
 VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(declared_size_bytes)s,
     %(declared_content_type)s, %(part_size_bytes)s, %(part_checksums)s, %(checksums)s, %(metadata)s, %(bucket)s,
     %(object_key)s, %(content_type)s, %(lease_token)s, now() + make_interval(secs => %(lease_seconds)s),
-    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(form_key)s)""",
-        {**upload, "metadata": Jsonb(upload["metadata"]), "lease_seconds": lease_seconds},
+    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(form_key)s, %(path)s)""",
+        {"path": None, **upload, "metadata": Jsonb(upload["metadata"]), "lease_seconds": lease_seconds},
     )
 
 
@@ -160,9 +167,9 @@ WITH moved AS (
 
 
 async def open_parts(
-    database: Database, upload_id: UUID, *, multipart_upload_id: str, fence: UUID, expires_at: datetime
+    database: Database, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
 ) -> Upload | None:
-    """Record the store's answer to CreateMultipartUpload, unless another process took the intent over."""
+    """Record the store's answer to CreateMultipartUpload (None: kept on disk), unless another process took over."""
     row = await database.fetch_one(
         _OPEN,
         {
@@ -207,7 +214,7 @@ async def list_page(
     rows = await database.fetch_all(
         f"""SELECT {_COLUMNS} FROM uploads
         WHERE {_SEEN_BY}
-            AND (multipart_upload_id IS NOT NULL OR state <> 'uploading')
+            AND (multipart_upload_id IS NOT NULL OR path IS NOT NULL OR state <> 'uploading')
             AND (%(state)s::text IS NULL OR state = %(state)s)
             AND (%(before)s::uuid IS NULL OR id < %(before)s)
         ORDER BY id DESC LIMIT %(limit)s""",

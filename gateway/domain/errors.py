@@ -63,6 +63,13 @@ class FileRejected(Invalid):
     title = "File rejected"
 
 
+class TypeRejected(FileRejected):
+    """The file was received and is not of a kind that is accepted."""
+
+    code = "type_rejected"
+    title = "File type rejected"
+
+
 class IdempotencyKeyReused(Invalid):
     """This Idempotency-Key was used with another request body."""
 

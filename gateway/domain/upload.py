@@ -25,7 +25,7 @@ class State(StrEnum):
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.UPLOADING: frozenset({State.COMPLETING, State.ABORTED, State.EXPIRED}),
+    State.UPLOADING: frozenset({State.COMPLETING, State.REJECTED, State.ABORTED, State.EXPIRED}),
     State.COMPLETING: frozenset({State.UPLOADING, State.VALIDATING, State.REJECTED}),
     State.VALIDATING: frozenset({State.READY, State.REJECTED}),
     State.READY: frozenset(),
@@ -76,6 +76,27 @@ class Upload:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
+    token_id: UUID | None = None
+    max_size_bytes: int | None = None
+    form_key: str | None = None
+    path: str | None = None
+    stream_token: UUID | None = None
+    stream_until: datetime | None = None
+    streamed_bytes: int | None = None
+
+    @property
+    def on_disk(self) -> bool:
+        """Say whether the file is kept on the gateway's own disk and not in the store."""
+        return self.path is not None
+
+    @property
+    def is_form(self) -> bool:
+        """Say whether the file comes in one request to a key of its own, from where the gateway copies it."""
+        return self.form_key is not None
+
+    def size_limit(self, policy_limit: int) -> int:
+        """Return the largest size that is accepted, in bytes: the policy's, or less if its token says less."""
+        return policy_limit if self.max_size_bytes is None else min(policy_limit, self.max_size_bytes)
 
     @property
     def plan(self) -> PartPlan | None:

@@ -24,7 +24,8 @@ from gateway.storage.wire import NOTHING, Element, Malformed, StoreFailure, fail
 
 _T = TypeVar("_T")
 
-Body = bytes | bytearray | memoryview | AsyncIterable[bytes]
+Body = bytes | bytearray | memoryview | list[bytes] | AsyncIterable[bytes]
+"""A list of pieces is sent piece by piece as it is, and again when the store fails."""
 
 MAX_ANSWER_BYTES = 4 << 20  # a page of 1,000 parts, both copies of each, is 0.8 MB
 _MAX_ERROR_BYTES = 64 << 10
@@ -58,7 +59,7 @@ class Call:
     @property
     def repeatable(self) -> bool:
         """Tell whether the body can be sent twice."""
-        return isinstance(self.body, bytes | bytearray | memoryview)
+        return isinstance(self.body, bytes | bytearray | memoryview | list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ class _Sender:
             for start in range(0, len(view), _PIECE_BYTES):
                 self._watchdog.feed()
                 yield bytes(view[start : start + _PIECE_BYTES])
+        elif isinstance(self._body, list):
+            for piece in self._body:
+                self._watchdog.feed()
+                yield piece
         else:
             try:
                 async for piece in self._counted(self._body):
@@ -161,19 +166,20 @@ class Transport:
 
     async def _with_retries(self, call: Call, once: Callable[[Call], Awaitable[_T]]) -> _T:
         attempts = self._config.max_attempts if call.repeatable else 1
-        for attempt in range(attempts):
+        for attempt in range(attempts - 1):
             offset = self.clock.offset
             try:
                 return await once(call)
-            except (StoreUnavailable, StoreError) as exc:
+            except StoreUnavailable:
+                pass
+            except StoreError as exc:
                 # A HEAD is refused without a word, so that the clock's jump tells what RequestTimeTooSkewed would.
-                skewed = exc.status == 403 and abs(self.clock.offset - offset) >= _SKEW
-                if attempt + 1 == attempts or not (skewed or isinstance(exc, StoreUnavailable)):
+                if exc.status != 403 or abs(self.clock.offset - offset) < _SKEW:
                     raise
             # Full jitter: clients that failed together must not come back together.
             ceiling = min(self._config.retry_cap_seconds, self._config.retry_base_seconds * 2**attempt)
             await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - spreading load, not a secret
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await once(call)
 
     async def _once(self, call: Call) -> Answer:
         watchdog = _Watchdog(call.timeout_seconds or self._config.timeout_seconds)

@@ -8,7 +8,14 @@ from gateway.database import uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import LeaseLost, PartsMismatch
 from gateway.domain.upload import Rejection, State, Upload
-from gateway.storage.errors import EntityTooSmall, InvalidPart, InvalidPartOrder, NoSuchKey, NoSuchUpload
+from gateway.storage.errors import (
+    EntityTooSmall,
+    InvalidPart,
+    InvalidPartOrder,
+    NoSuchKey,
+    NoSuchUpload,
+    PreconditionFailed,
+)
 from gateway.storage.models import CompletedPart, ObjectHead
 from gateway.uploads.gateway import Gateway
 
@@ -19,12 +26,15 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
     Raises PartsMismatch after moving the upload back to uploading, and Unavailable with nothing moved.
     """
     assembly = await uploads.find_assembly(gateway.database, upload.id)
-    if sum(size for _, size, _, _ in assembly or ()) > gateway.policy.max_file_size:
-        limit = gateway.policy.max_file_size
+    limit = upload.size_limit(gateway.policy.max_file_size)
+    if sum(size for _, size, _, _ in assembly or ()) > limit:
         return await _reject(gateway, upload, "file_too_large", f"The parts are together larger than {limit} bytes.")
+    if upload.on_disk:
+        # What was received is one file already, and was safe on the disk before it was claimed.
+        return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING))
     try:
         etag = await _complete(gateway, upload, assembly)
-    except NoSuchUpload:
+    except (NoSuchUpload, PreconditionFailed):
         return await _look_for_object(gateway, upload)
     except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
         await _reopen(gateway, upload)
@@ -38,7 +48,10 @@ async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] |
     parts = [CompletedPart(number, etag, checksum) for number, _, etag, checksum in assembly]
     if upload.part_checksums is None:
         parts = [CompletedPart(part.part_number, part.etag) for part in parts]
-    return await gateway.store.complete_multipart_upload(upload.object_key, upload.multipart_upload_id, parts)
+    # Nobody else writes to this key. Where the file was first at a key that clients wrote to, the store is to hold it.
+    return await gateway.store.complete_multipart_upload(
+        upload.object_key, upload.multipart_upload_id, parts, if_none_match=upload.is_form
+    )
 
 
 async def _look_for_object(gateway: Gateway, upload: Upload) -> Upload:

@@ -1,12 +1,16 @@
-"""Remove from the store what nobody will ask for again."""
+"""Remove from store or disk what nobody will ask for again."""
 
 from __future__ import annotations
+
+import asyncio
+from pathlib import Path
 
 from gateway.database import uploads
 from gateway.domain.errors import Unavailable
 from gateway.domain.upload import State, Upload
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchUpload
+from gateway.streaming import files
 from gateway.uploads.gateway import Gateway
 
 ABORT_ROUNDS = 3
@@ -21,6 +25,10 @@ async def clean_up(gateway: Gateway, upload: Upload) -> None:
     Raises Unavailable when the store keeps parts or stays away; the upload stays marked for the sweeper.
     """
     assert upload.state in CLEANABLE, "only what ended without being ready is removed"
+    if upload.path is not None:
+        await asyncio.to_thread(files.remove, Path(upload.path))
+        await uploads.cleaned(gateway.database, upload.id)
+        return
     if upload.multipart_upload_id is None:
         lost = await multipart_uploads_of(gateway.store_config, upload.object_key)
     else:
@@ -28,6 +36,8 @@ async def clean_up(gateway: Gateway, upload: Upload) -> None:
     for multipart_upload_id in lost:
         await _abort(gateway, upload.object_key, multipart_upload_id)
     await gateway.store.delete_object(upload.object_key)
+    if upload.form_key is not None:
+        await gateway.store.delete_object(upload.form_key)
     await uploads.cleaned(gateway.database, upload.id)
 
 

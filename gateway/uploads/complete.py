@@ -22,6 +22,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
 from gateway.storage.models import StoredPart
+from gateway.uploads.bring_in import bring_in
 from gateway.uploads.finish import FINISH_TASK, finish
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load, require_uploading, wait_until
@@ -36,8 +37,11 @@ async def complete(
     named: Sequence[NamedPart] | None = None,
     *,
     budget_seconds: float | None = None,
+    stream_token: UUID | None = None,
 ) -> Upload:
     """Complete an upload once, however often and from however many places it is asked.
+
+    While the gateway receives the file, only the one with its *stream_token* may.
 
     Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
     Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), WrongState once aborted, Unavailable.
@@ -45,7 +49,8 @@ async def complete(
     budget = gateway.policy.complete_budget_seconds if budget_seconds is None else budget_seconds
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.UPLOADING:
-        claimed = await _choose_and_claim(gateway, upload, named)
+        _require_received(gateway, upload, stream_token)
+        claimed = await _choose_and_claim(gateway, upload, named, stream_token)
     elif upload.state in LEASED_STATES:
         token = uuid4()
         seconds = gateway.policy.lease_seconds
@@ -79,27 +84,48 @@ def _unfinished(upload: Upload) -> Upload:
     return upload
 
 
-async def _choose_and_claim(gateway: Gateway, upload: Upload, named: Sequence[NamedPart] | None) -> Upload | None:
+def _require_received(gateway: Gateway, upload: Upload, stream_token: UUID | None) -> None:
+    """Refuse to complete what is still coming: its parts may match no plan, and half a file would be a whole one."""
+    mine = stream_token is not None and upload.stream_token == stream_token
+    streaming = upload.stream_until is not None and upload.stream_until > gateway.now()
+    if not mine and (upload.on_disk or streaming):
+        raise WrongState("The gateway is still receiving the file.", state=upload.state.value)
+
+
+async def _choose_and_claim(
+    gateway: Gateway, upload: Upload, named: Sequence[NamedPart] | None, stream_token: UUID | None
+) -> Upload | None:
     """Compare first and claim after, so that a mistake of the client's changes no state.
 
     What is claimed is this list of ETags: a part that is replaced from now on does not count (the store refuses the
     old ETag, or keeps the old bytes).
     """
+    if upload.on_disk:
+        return await _claim(gateway, upload, None, stream_token)
     multipart_upload_id = require_uploading(gateway, upload)
+    if upload.is_form:
+        found = await bring_in(gateway, upload)
+        if found == "absent":
+            raise PartsMismatch("The form of this upload has not been sent yet.")
+        if found == "refused":
+            return None
     try:
         stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
     except NoSuchUpload:
         # Completed or aborted since it was loaded, by another call; or lost by the store, which assembling tells.
-        return await _claim(gateway, upload, None)
+        return await _claim(gateway, upload, None, stream_token)
     held = [HeldPart(part.part_number, part.size_bytes, part.etag) for part in stored]
-    if sum(part.size_bytes for part in held) > gateway.policy.max_file_size:
+    total = sum(part.size_bytes for part in held)
+    if total > upload.size_limit(gateway.policy.max_file_size):
         # Not to be mended: assembling finds the same sum and rejects it, also after a crash.
-        return await _claim(gateway, upload, stored)
+        return await _claim(gateway, upload, stored, stream_token)
     plan = upload.plan
     _refuse(compare_unplanned(held) if plan is None else compare_with_plan(plan, held))
+    if upload.declared_size_bytes not in (None, total):
+        raise PartsMismatch(f"The parts have {total} bytes together; {upload.declared_size_bytes} were declared.")
     if named is not None:
         _refuse(compare_with_client(named, held))
-    return await _claim(gateway, upload, stored)
+    return await _claim(gateway, upload, stored, stream_token)
 
 
 def _refuse(difference: PartsDifference) -> None:
@@ -116,7 +142,9 @@ async def _known_checksums(gateway: Gateway, upload: Upload, stored: Sequence[St
     return await part_checksums.recall(gateway.database, upload.id)
 
 
-async def _claim(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None) -> Upload | None:
+async def _claim(
+    gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None, stream_token: UUID | None
+) -> Upload | None:
     """Become the one that completes, and leave a job behind that does it if this process dies."""
     assembly: list[StoredAs] | None = None
     if stored is not None:
@@ -132,6 +160,7 @@ async def _claim(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] 
         lease_seconds=seconds,
         assembly=assembly,
         expired_only=False,
+        stream_token=stream_token,
     )
     async with gateway.database.transaction() as connection:
         claimed = await uploads.move(connection, upload.id, change)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +30,8 @@ from gateway.domain.parts import PartPlan, plan_parts
 from gateway.domain.policy import Policy, check_extension, check_filename, check_size
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.storage.admin import multipart_uploads_of
+from gateway.storage.errors import NoSuchUpload
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
 
@@ -62,6 +65,8 @@ class NewUpload:
     """The client's protocol decides where parts begin, so that there is no plan even where the size is known."""
     as_form: bool = False
     """The file comes in one browser form."""
+    directory: str | None = None
+    """Folder of the gateway's own disk that keeps the file; None: the store keeps it."""
 
     def digest(self) -> bytes:
         """Hash the request, to tell a repeated one from another under the same Idempotency-Key."""
@@ -118,6 +123,7 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         "object_key": object_key(gateway.key_prefix, upload_id, extension),
         "form_key": form_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,
         "content_type": content_type_for(extension),
+        "path": f"{wanted.directory}/{upload_id}.{extension}" if wanted.directory is not None else None,
         "token_id": principal.token_id,
         "max_size_bytes": None,
         "lease_token": uuid4(),
@@ -169,9 +175,13 @@ async def _write_intent(
         if held is not None:
             await uploads.drop_intent(connection, row["id"])
         elif token is not None and token.max_files is not None:
-            if await upload_tokens.count_files(connection, token.id) > token.max_files:
-                raise TokenExhausted(f"This upload token was good for {token.max_files} files.")
+            await _check_files_left(connection, token.id, token.max_files)
     return held
+
+
+async def _check_files_left(connection: Connection, token_id: UUID, max_files: int) -> None:
+    if await upload_tokens.count_files(connection, token_id) > max_files:
+        raise TokenExhausted(f"This upload token was good for {max_files} files.")
 
 
 async def _admit(connection: Connection, principal: Principal, row: dict[str, Any]) -> UploadToken | None:
@@ -196,12 +206,7 @@ async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
     whose the object is.
     """
     try:
-        multipart_upload_id = await gateway.store.create_multipart_upload(
-            upload.object_key,
-            content_type=upload.content_type or "application/octet-stream",
-            metadata={"upload-id": str(upload.id)},
-            checksum_algorithm="SHA256" if upload.part_checksums else None,
-        )
+        multipart_upload_id = None if upload.on_disk else await _open_in_store(gateway, upload)
     except GatewayError:
         # Let a repeated request try again at once; without one, the sweeper takes the intent.
         await uploads.renew_lease(gateway.database, upload.id, token=lease_token, seconds=0)
@@ -216,6 +221,15 @@ async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
     if opened is None:
         raise IdempotencyInProgress
     return opened
+
+
+async def _open_in_store(gateway: Gateway, upload: Upload) -> str:
+    return await gateway.store.create_multipart_upload(
+        upload.object_key,
+        content_type=upload.content_type or "application/octet-stream",
+        metadata={"upload-id": str(upload.id)},
+        checksum_algorithm="SHA256" if upload.part_checksums else None,
+    )
 
 
 def _intent(row: dict[str, Any]) -> Upload:
@@ -242,8 +256,16 @@ async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID)
         taken = await uploads.take_lease(gateway.database, upload_id, token=token, seconds=INTENT_LEASE_SECONDS)
         if taken is None:
             raise IdempotencyInProgress
+        await _forget_lost(gateway, taken)
         upload = await _open(gateway, taken, token)
     return _first_answer(gateway, upload)
+
+
+async def _forget_lost(gateway: Gateway, intent: Upload) -> None:
+    """Abort what a process that died opened for this intent: nobody knows its id, and nobody will."""
+    for multipart_upload_id in await multipart_uploads_of(gateway.store_config, intent.object_key):
+        with suppress(NoSuchUpload):
+            await gateway.store.abort_multipart_upload(intent.object_key, multipart_upload_id)
 
 
 def _first_answer(gateway: Gateway, upload: Upload) -> Created:

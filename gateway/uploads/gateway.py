@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gateway.auth.upload_tokens import TokenSigner
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.domain.policy import Policy
 from gateway.domain.upload import Upload
 from gateway.events.fan_out import Wakeups
-from gateway.storage.models import StoreConfig
 from gateway.events.live import Feeds
+from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
+from gateway.streaming.limits import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,9 @@ class Gateway:
     presigner: Presigner
     queue: JobQueue
     wakeups: Wakeups
+    feeds: Feeds
     work: Work
     now: Callable[[], datetime]
-    feeds: Feeds
+    streams: Streams
+    tokens: TokenSigner | None = None
+    form_seconds: int = 900

@@ -26,7 +26,7 @@ async def load(gateway: Gateway, principal: Principal, upload_id: UUID) -> Uploa
     if upload is None:
         await require_live(gateway, principal)
         raise NotFound
-    if upload.multipart_upload_id is None and upload.state is State.UPLOADING:
+    if upload.multipart_upload_id is None and not upload.on_disk and upload.state is State.UPLOADING:
         raise NotFound
     return upload
 

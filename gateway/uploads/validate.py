@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 from gateway import detection
@@ -12,29 +14,12 @@ from gateway.domain.errors import LeaseLost
 from gateway.domain.media_types import match
 from gateway.domain.upload import Rejection, State, Upload
 from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed
-from gateway.storage.models import ObjectHead
-from gateway.storage.s3 import S3Store
+from gateway.streaming import files
+from gateway.uploads.contents import Contents, open_contents
 from gateway.uploads.gateway import Gateway
 
 _CHANGED = Rejection("object_changed", "The object changed while it was checked. Upload the file again.")
 _MISSING = Rejection("object_missing", "The store no longer holds the object. Upload the file again.")
-
-
-class StoreReader:
-    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error."""
-
-    def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
-        self._store = store
-        self._key = key
-        self._etag = head.etag
-        self.size_bytes = head.size_bytes
-
-    async def read(self, start: int, length: int) -> bytes:
-        """Return up to *length* bytes from *start*; b'' past the end, where stores answer 416."""
-        length = min(length, self.size_bytes - start)
-        if length <= 0:
-            return b""
-        return await self._store.get_object_range(self._key, start, length, if_match=self._etag)
 
 
 async def validate(gateway: Gateway, upload: Upload) -> Upload:
@@ -43,26 +28,34 @@ async def validate(gateway: Gateway, upload: Upload) -> Upload:
     Raises Unavailable with the upload still validating, and LeaseLost when another process went on with it.
     """
     try:
-        head = await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag)
-        rejection = _check_size(gateway, upload, head)
-        verdict = None
-        if rejection is None:
-            verdict = await detection.inspect(StoreReader(gateway.store, upload.object_key, head))
-            rejection = _check_type(gateway, upload, verdict)
+        async with open_contents(gateway, upload) as contents:
+            rejection, verdict = await judge(gateway, upload, contents)
     except (PreconditionFailed, InvalidRange):
         return await _reject(gateway, upload, _CHANGED, None)
-    except NoSuchKey:
+    except (NoSuchKey, FileNotFoundError):
         return await _reject(gateway, upload, _MISSING, None)
     if rejection is not None or verdict is None:
         return await _reject(gateway, upload, rejection or _CHANGED, verdict)
-    return await _accept(gateway, upload, head, verdict)
+    if upload.path is not None:
+        await asyncio.to_thread(files.put_in_place, Path(upload.path))
+    return await _accept(gateway, upload, contents, verdict)
 
 
-def _check_size(gateway: Gateway, upload: Upload, head: ObjectHead) -> Rejection | None:
+async def judge(gateway: Gateway, upload: Upload, contents: Contents) -> tuple[Rejection | None, Verdict | None]:
+    """Look at one exact content and say why it is refused, or None, and what it was seen to be."""
+    rejection = _check_size(gateway, upload, contents)
+    if rejection is not None:
+        return rejection, None
+    verdict = await detection.inspect(contents)
+    return _check_type(gateway, upload, verdict), verdict
+
+
+def _check_size(gateway: Gateway, upload: Upload, head: Contents) -> Rejection | None:
     if head.size_bytes == 0:
         return Rejection("empty", "The file is empty.")
-    if head.size_bytes > gateway.policy.max_file_size:
-        return Rejection("file_too_large", f"The file is larger than {gateway.policy.max_file_size} bytes.")
+    limit = upload.size_limit(gateway.policy.max_file_size)
+    if head.size_bytes > limit:
+        return Rejection("file_too_large", f"The file is larger than {limit} bytes.")
     declared = upload.declared_size_bytes
     if declared is not None and head.size_bytes != declared:
         return Rejection("wrong_size", f"The file has {head.size_bytes} bytes; {declared} were declared.")
@@ -78,12 +71,12 @@ def _check_type(gateway: Gateway, upload: Upload, verdict: Verdict) -> Rejection
     return Rejection(mismatch.code, mismatch.detail) if mismatch else None
 
 
-async def _accept(gateway: Gateway, upload: Upload, head: ObjectHead, verdict: Verdict) -> Upload:
+async def _accept(gateway: Gateway, upload: Upload, head: Contents, verdict: Verdict) -> Upload:
     facts: dict[str, Any] = {
         "size_bytes": head.size_bytes,
         "etag": head.etag,
         "content_type": verdict.media_type,
-        "object_key": upload.object_key,
+        **({"object_key": upload.object_key} if upload.path is None else {"path": upload.path}),
     }
     change = Move(
         after=State.VALIDATING,

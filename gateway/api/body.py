@@ -1,0 +1,79 @@
+"""Read a request's body piece by piece from a sender that may be slow, silent or gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import Request
+from starlette.types import Message
+
+from gateway.domain.errors import LengthRequired, Malformed, RequestTimeout
+from gateway.streaming.limits import Pace
+
+SMALL_BYTES = 16 * 1024
+COALESCE_SECONDS = 0.01
+"""After a small piece the sender gets this long to send more before it is read on: a sender of single bytes is read a
+hundred times a second at most, a fast one fills 64 KiB meanwhile and is not slowed."""
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its body was over: there is nobody to answer."""
+
+
+class PacedBody:
+    """Iterate over a body; raises RequestTimeout when it comes too slowly and ClientGone when it breaks off."""
+
+    def __init__(self, request: Request, pace: Pace) -> None:
+        self.received_bytes = 0
+        self.ended = False
+        request.state.body = self
+        self._receive = request.receive
+        self._pace = pace
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield pieces of at most what the server holds back, usually 64 to 300 KiB."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._pace.deadline_seconds
+        waited = 0.0
+        while not self.ended:
+            began = loop.time()
+            message = await self._next(min(self._pace.stall_seconds, deadline - began))
+            waited += loop.time() - began
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            self.received_bytes += len(piece)
+            self.ended = not message.get("more_body", False)
+            if piece:
+                yield piece
+            if self._pace.too_slow(self.received_bytes, waited):
+                raise RequestTimeout(f"The body comes at less than {self._pace.least_bytes_per_second} bytes a second.")
+            if len(piece) < SMALL_BYTES and not self.ended:
+                await asyncio.sleep(COALESCE_SECONDS)
+                waited += COALESCE_SECONDS
+
+    async def _next(self, seconds: float) -> Message:
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                return await self._receive()
+        except TimeoutError as exc:
+            raise RequestTimeout from exc
+
+
+def length_of(request: Request) -> int | None:
+    """Return Content-Length, or None for a chunked body; raise LengthRequired for neither and Malformed for both.
+
+    A server in front may believe the one header and this one the other: that is how requests are smuggled.
+    """
+    lengths = request.headers.getlist("content-length")
+    encodings = request.headers.getlist("transfer-encoding")
+    if encodings:
+        if lengths:
+            raise Malformed("Content-Length and Transfer-Encoding exclude each other.")
+        return None
+    if not lengths:
+        raise LengthRequired
+    if len(lengths) > 1 or not lengths[0].isascii() or not lengths[0].isdecimal():
+        raise Malformed("Content-Length is not one whole number.")
+    return int(lengths[0])

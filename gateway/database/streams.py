@@ -1,0 +1,87 @@
+"""Hold, renew and end the right to receive the file of an upload."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from gateway.database.engine import Database
+from gateway.database.uploads import NOTIFY_CHANNEL
+
+_LEFT = "now() + make_interval(secs => %(seconds)s)"
+_HALF = "now() + make_interval(secs => %(seconds)s / 2)"
+
+
+async def begin(
+    database: Database,
+    upload_id: UUID,
+    *,
+    token: UUID,
+    seconds: float,
+    part_size_bytes: int | None = None,
+    ends_with_stream: bool,
+) -> bool:
+    """Become the one that receives this upload for *seconds*; False when it is not open or another one receives it.
+
+    With *ends_with_stream* the upload itself expires when no sign of life comes: nobody could send the file again.
+    """
+    touched = await database.execute(
+        f"""UPDATE uploads SET stream_token = %(token)s, stream_until = {_LEFT}, streamed_bytes = 0,
+            part_size_bytes = coalesce(%(part_size_bytes)s, part_size_bytes),
+            expires_at = CASE WHEN %(ends_with_stream)s THEN {_LEFT} ELSE expires_at END
+        WHERE id = %(id)s AND state = 'uploading' AND (multipart_upload_id IS NOT NULL OR path IS NOT NULL)
+            AND (stream_token IS NULL OR stream_until < now()) AND expires_at > now()""",
+        {
+            "id": upload_id,
+            "token": token,
+            "seconds": seconds,
+            "part_size_bytes": part_size_bytes,
+            "ends_with_stream": ends_with_stream,
+        },
+    )
+    return touched > 0
+
+
+async def report(
+    database: Database, upload_id: UUID, *, token: UUID, seconds: float, streamed_bytes: int, ends_with_stream: bool
+) -> bool:
+    """Say how far it is, tell whoever watches, and stay its receiver; False when the upload is not ours any more.
+
+    The times move only when half of them is gone: their columns are in indexes, the count is not.
+    """
+    row = await database.fetch_one(
+        f"""
+WITH moved AS (
+    UPDATE uploads SET streamed_bytes = %(streamed_bytes)s,
+        stream_until = CASE WHEN stream_until < {_HALF} THEN {_LEFT} ELSE stream_until END,
+        expires_at = CASE WHEN %(ends_with_stream)s AND expires_at < {_HALF} THEN {_LEFT} ELSE expires_at END
+    WHERE id = %(id)s AND state = 'uploading' AND stream_token = %(token)s
+    RETURNING id, tenant_id
+)
+SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || id) FROM moved""",
+        {
+            "id": upload_id,
+            "token": token,
+            "seconds": seconds,
+            "streamed_bytes": streamed_bytes,
+            "ends_with_stream": ends_with_stream,
+        },
+    )
+    return row is not None
+
+
+async def end(database: Database, upload_id: UUID, *, token: UUID) -> None:
+    """Let go of an upload that stays open, so that its file can be sent again at once."""
+    await database.execute(
+        "UPDATE uploads SET stream_token = NULL, stream_until = NULL WHERE id = %(id)s AND stream_token = %(token)s",
+        {"id": upload_id, "token": token},
+    )
+
+
+async def find_ended(database: Database, upload_ids: list[UUID]) -> list[tuple[UUID, str]]:
+    """Return id and path of those of *upload_ids* that were kept on disk and ended without being ready."""
+    rows = await database.fetch_all(
+        """SELECT id, path FROM uploads
+        WHERE id = ANY(%(ids)s) AND path IS NOT NULL AND state IN ('rejected', 'aborted', 'expired')""",
+        {"ids": upload_ids},
+    )
+    return [(row["id"], row["path"]) for row in rows]

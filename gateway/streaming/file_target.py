@@ -1,0 +1,151 @@
+"""Write a file of a form to disk while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from streaming_form_data.targets import BaseTarget
+
+from gateway.streaming import files
+
+MOST_BATCHES = 2
+"""Writes that wait for the disk before the sender has to."""
+
+MOST_PIECES = 256
+"""Pieces of one write; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
+
+
+class StreamingFileTarget(BaseTarget):
+    """Write to `{upload_id}.tmp` beside *path*, in a thread of its own and in writes of *chunk_size* bytes.
+
+    Under an asynchronous parser a slow disk slows the sender and nobody else; under a synchronous one the call waits.
+    When it has finished, the file is safe on the disk; `files.put_in_place` gives it its name once it was found good.
+    Raises DiskFull and Unavailable. Close it, also after a failure: what was written then stays for `files.remove`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        chunk_size: int = 1024 * 1024,
+        with_sha256: bool = False,
+        validator: Callable[[bytes], None] | None = None,
+    ) -> None:
+        super().__init__(validator)
+        self.path = path
+        self.size_bytes = 0
+        self._chunk_size = chunk_size
+        self._digest = hashlib.sha256() if with_sha256 else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload-file")
+        self._jobs: deque[Future[None]] = deque()
+        self._pieces: list[bytes] = []
+        self._waiting_bytes = 0
+        self._descriptor: int | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the hexadecimal SHA-256 of what was written, if it was asked for."""
+        return self._digest.hexdigest() if self._digest else None
+
+    def on_start(self) -> None:
+        """Open the file."""
+        self._submit(self._open)
+        self._wait(0)
+
+    def on_data_received(self, chunk: bytes) -> None:
+        """Take a piece; wait when the disk is two writes behind."""
+        self._take(chunk)
+        self._wait(MOST_BATCHES)
+
+    def on_finish(self) -> None:
+        """Write the rest and wait until all of it is safe."""
+        self._end()
+        self._wait(0)
+
+    async def on_start_async(self) -> None:
+        """Open the file."""
+        self._submit(self._open)
+        await self._drain(0)
+
+    async def on_data_received_async(self, chunk: bytes) -> None:
+        """Take a piece; wait, without blocking, when the disk is two writes behind."""
+        self._take(chunk)
+        if len(self._jobs) > MOST_BATCHES:
+            await self._drain(MOST_BATCHES)
+
+    async def on_finish_async(self) -> None:
+        """Write the rest and wait until all of it is safe."""
+        self._end()
+        await self._drain(0)
+
+    async def aclose(self) -> None:
+        """Let go of file and thread."""
+        self._submit(self._close)
+        self._thread.shutdown(wait=False)
+        await asyncio.gather(*[asyncio.wrap_future(job) for job in self._jobs], return_exceptions=True)
+        self._jobs.clear()
+
+    def close(self) -> None:
+        """Let go of file and thread, waiting for them."""
+        self._submit(self._close)
+        self._thread.shutdown(wait=True)
+        self._jobs.clear()
+
+    def _take(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        self._pieces.append(chunk)
+        self._waiting_bytes += len(chunk)
+        if self._waiting_bytes >= self._chunk_size:
+            self._write()
+        elif len(self._pieces) >= MOST_PIECES:
+            self._pieces = [b"".join(self._pieces)]
+
+    def _end(self) -> None:
+        self._write()
+        self._submit(self._sync)
+
+    def _write(self) -> None:
+        pieces, self._pieces, self._waiting_bytes = self._pieces, [], 0
+        if pieces:
+            self._submit(lambda: self._write_now(pieces))
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        self._jobs.append(self._thread.submit(job))
+
+    def _wait(self, most: int) -> None:
+        while len(self._jobs) > most:
+            self._jobs.popleft().result()
+
+    async def _drain(self, most: int) -> None:
+        while len(self._jobs) > most:
+            await asyncio.wrap_future(self._jobs.popleft())
+
+    def _open(self) -> None:
+        with files.disk_errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = files.create(files.temporary(self.path))
+
+    def _write_now(self, pieces: list[bytes]) -> None:
+        assert self._descriptor is not None, "a target is started before it receives"
+        with files.disk_errors():
+            files.write_all(self._descriptor, pieces)
+        if self._digest is not None:
+            for piece in pieces:
+                self._digest.update(piece)
+
+    def _sync(self) -> None:
+        assert self._descriptor is not None, "a target is started before it finishes"
+        with files.disk_errors():
+            os.fsync(self._descriptor)
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)

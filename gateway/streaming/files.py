@@ -1,0 +1,98 @@
+"""Keep uploads on the gateway's own disk under names made of nothing but their upload_id.
+
+A file is `{upload_id}.tmp` while it is received and checked, and `{upload_id}.{extension}` once it was found good:
+other programs may take every file without `.tmp` as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gateway.domain.errors import DiskFull, Unavailable
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PIECE = 1024 * 1024
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn a failed write into DiskFull or Unavailable; a file that is not there stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        if exc.errno in _FULL:
+            raise DiskFull from exc
+        raise Unavailable("The gateway's disk does not take the file.") from exc
+
+
+def temporary(path: Path) -> Path:
+    """Return the name a file has before it was found good."""
+    return path.with_suffix(".tmp")
+
+
+def create(path: Path) -> int:
+    """Open a new file for writing and return its descriptor; nobody else may read it, and an old one is an error."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+
+
+def write_all(descriptor: int, pieces: list[bytes]) -> None:
+    """Write every byte of *pieces* in as few calls as the kernel allows."""
+    views = [memoryview(piece) for piece in pieces if piece]
+    while views:
+        written = os.writev(descriptor, views[:1024])
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
+
+
+def put_in_place(path: Path) -> None:
+    """Give a file that was found good its name, for good; again is fine. Raises FileNotFoundError."""
+    with disk_errors():
+        try:
+            temporary(path).rename(path)
+        except FileNotFoundError:
+            path.stat()
+        sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, received or in place; one that is not there is fine."""
+    with disk_errors():
+        for name in (temporary(path), path):
+            with suppress(FileNotFoundError):
+                name.unlink()
+
+
+def find(path: Path) -> Path:
+    """Return where the file is now; raise FileNotFoundError."""
+    received = temporary(path)
+    if received.exists():
+        return received
+    path.stat()
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with disk_errors(), path.open("rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in *folder* survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""Say what bounds a file that the gateway itself receives; sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gateway.streaming.slots import Slots
+
+GRACE_SECONDS = 30.0
+"""Waiting that costs a sender nothing: a phone that changes networks is silent for as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly a body may come; the time in which the gateway itself keeps the sender waiting does not count."""
+
+    deadline_seconds: float
+    stall_seconds: float
+    least_bytes_per_second: int
+
+    def too_slow(self, received_bytes: int, waited_seconds: float) -> bool:
+        """Say whether less has come than must have in the time that was spent waiting for the sender."""
+        return received_bytes < self.least_bytes_per_second * (waited_seconds - GRACE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Where received files go, in which pieces, and how many at once."""
+
+    destination: Literal["store", "disk"]
+    directory: Path
+    chunk_size: int
+    part_size: int
+    slots: Slots
+    pace: Pace

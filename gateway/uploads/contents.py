@@ -1,0 +1,79 @@
+"""Read what was uploaded, from the store or from disk, as one exact content."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from gateway.detection import FileReader
+from gateway.domain.upload import Upload
+from gateway.storage.errors import PreconditionFailed
+from gateway.storage.models import ObjectHead
+from gateway.storage.s3 import S3Store
+from gateway.streaming import files
+from gateway.uploads.gateway import Gateway
+
+
+class Contents(Protocol):
+    """An exact content: whoever replaces it makes the reads fail, not differ."""
+
+    size_bytes: int
+    etag: str
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return up to *length* bytes from *start*."""
+        ...
+
+
+class StoreReader:
+    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error."""
+
+    def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
+        self._store = store
+        self._key = key
+        self.etag = head.etag
+        self.size_bytes = head.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return up to *length* bytes from *start*; b'' past the end, where stores answer 416."""
+        length = min(length, self.size_bytes - start)
+        if length <= 0:
+            return b""
+        return await self._store.get_object_range(self._key, start, length, if_match=self.etag)
+
+
+class DiskReader(FileReader):
+    """Read a file that the gateway received itself; its etag says which version of it this is."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.etag = self.version()
+
+    def version(self) -> str:
+        """Return what tells this content from a later one under the same name."""
+        status = os.fstat(self._file.fileno())
+        return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+@asynccontextmanager
+async def open_contents(gateway: Gateway, upload: Upload) -> AsyncIterator[Contents]:
+    """Open what was uploaded.
+
+    Raises NoSuchKey or FileNotFoundError when it is not there, PreconditionFailed when it is another content than
+    `observed_etag` or changes before the block ends.
+    """
+    if upload.path is None:
+        head = await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag)
+        yield StoreReader(gateway.store, upload.object_key, head)
+        return
+    path = await asyncio.to_thread(files.find, Path(upload.path))
+    async with await asyncio.to_thread(DiskReader, path) as reader:
+        if upload.streamed_bytes != reader.size_bytes:
+            raise PreconditionFailed(operation="Open", message="not the number of bytes that were received")
+        yield reader
+        if reader.version() != reader.etag:
+            raise PreconditionFailed(operation="Read", message="the file changed")

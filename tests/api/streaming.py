@@ -1,0 +1,151 @@
+"""A real uvicorn in this process, and senders that say exactly what they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from tests.api.conftest import Api
+
+BOUNDARY = b"xYzZy42"
+
+
+def form_body(
+    file: bytes,
+    filename: str = "tone.mp3",
+    content_type: str = "audio/mpeg",
+    before: dict[str, str] | None = None,
+    after: dict[str, str] | None = None,
+    boundary: bytes = BOUNDARY,
+) -> bytes:
+    """Write a form as curl does."""
+
+    def fields(given: dict[str, str] | None) -> bytes:
+        line = b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        return b"".join(line % (boundary, name.encode(), value.encode()) for name, value in (given or {}).items())
+
+    head = b'--%s\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\nContent-Type: %s\r\n\r\n' % (
+        boundary,
+        filename.encode(),
+        content_type.encode(),
+    )
+    return fields(before) + head + file + b"\r\n" + fields(after) + b"--%s--\r\n" % boundary
+
+
+class Sent:
+    """A raw answer."""
+
+    def __init__(self, data: bytes) -> None:
+        head, _, self.body = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        self.status = int(lines[0].split()[1]) if lines[0] else 0
+        self.headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+
+
+class Served:
+    """The API behind a real server."""
+
+    def __init__(self, api: Api, port: int, key: str, client: httpx.AsyncClient) -> None:
+        self.api = api
+        self.port = port
+        self.key = key
+        self.client = client
+
+    async def form(self, file: bytes, filename: str = "tone.mp3", **fields: str) -> httpx.Response:
+        """Send a form with an ordinary client."""
+        return await self.client.post(
+            "/upload/stream", files={"file": (filename, file, "audio/mpeg")}, data=fields, timeout=60
+        )
+
+    async def raw(
+        self,
+        pieces: Iterable[bytes],
+        *,
+        path: str = "/upload/stream",
+        method: str = "POST",
+        headers: Iterable[str] | None = None,
+        pause: float = 0.0,
+        answer_seconds: float = 30.0,
+    ) -> Sent:
+        """Send bytes as they are and read the answer to its end; no header is added but Host and Authorization."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        lines = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"Authorization: Bearer {self.key}", *(headers or [])]
+        try:
+            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+            reading = asyncio.create_task(self._read(reader))
+            with suppress(ConnectionError):
+                for piece in pieces:
+                    if reading.done():
+                        break
+                    writer.write(piece)
+                    await writer.drain()
+                    if pause:
+                        await asyncio.sleep(pause)
+            return await asyncio.wait_for(reading, answer_seconds)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def raw_form(self, body: bytes | list[bytes], *, content_type: str | None = None, **options: Any) -> Sent:
+        """Send a form's bytes with a true Content-Length."""
+        pieces = [body] if isinstance(body, bytes) else body
+        length = sum(len(piece) for piece in pieces)
+        kind = f"multipart/form-data; boundary={BOUNDARY.decode()}" if content_type is None else content_type
+        return await self.raw(pieces, headers=[f"Content-Type: {kind}", f"Content-Length: {length}"], **options)
+
+    async def _read(self, reader: asyncio.StreamReader) -> Sent:
+        data = b""
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                data += chunk
+                head, found, body = data.partition(b"\r\n\r\n")
+                for line in head.lower().split(b"\r\n"):
+                    if found and line.startswith(b"content-length: ") and len(body) >= int(line.split()[1]):
+                        return Sent(data)
+        return Sent(data)
+
+    async def kept(self, told: dict[str, Any]) -> bytes:
+        """Give the bytes that store or disk hold."""
+        if "path" in told:
+            return Path(told["path"]).read_bytes()
+        pieces = [piece async for piece in self.api.gateway.store.stream_object(told["object_key"], if_match=None)]
+        return b"".join(pieces)
+
+    def temporary_files(self) -> list[str]:
+        """Name what was not given its final name."""
+        folder = self.api.settings.upload_dir
+        return sorted(path.name for path in folder.glob("*.tmp"))
+
+    def all_files(self) -> list[str]:
+        """Name everything in the folder of kept files."""
+        folder = self.api.settings.upload_dir
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@asynccontextmanager
+async def serve(api: Api, **options: Any) -> AsyncIterator[Served]:
+    """Serve *api* with uvicorn, as `gateway serve` does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = api.client._transport.app  # type: ignore[attr-defined]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", **options))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        port = listener.getsockname()[1]
+        while not server.started:
+            await asyncio.sleep(0.01)
+        key = await api.key()
+        headers = {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            yield Served(api, port, key, client)
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
