@@ -1,16 +1,17 @@
 """Ask puremagic for a second opinion, by bytes only: never by file name, never by its deep scan.
 
-The deep scan opens local files by the name that it is given, and a 960 KB text costs it half a minute. What it calls
-by name 1.30 (Python 3.11) hides behind an underscore and 2.x (3.12 on) does not; the answers differ by some rows.
+The deep scan opens local files by the name that it is given, and a 960 KB text costs it half a minute. Its own matcher
+has an underscore in 1.30 (Python 3.11) and none in 2.x (3.12 on), and walks 1,485 rows in 0.3 ms: here the same rows
+are looked up by place and bytes. A test holds both to the same answers.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Protocol
 
 from gateway.detection.verdict import Kind, Refused, Structure
 
@@ -78,27 +79,68 @@ MAY_BE_SILENT: dict[str, str] = {
 }
 
 
+class _Row(Protocol):
+    """One of puremagic's rows: these bytes at this offset (from the end if negative) speak for this name."""
+
+    byte_match: bytes
+    offset: int
+    extension: str
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """puremagic's table: rows by (offset, length) and bytes, rows at the end, and rows that refine a matched one."""
+
+    heads: tuple[tuple[int, int, dict[bytes, list[_Row]]], ...]
+    feet: tuple[_Row, ...]
+    refined: dict[bytes, list[_Row]]
+
+
 @cache
-def _identify() -> Callable[..., list[Any]]:
-    """Import puremagic with its deep scan off in every path and return its byte matcher."""
+def _rows() -> _Rows:
+    """Import puremagic, with its deep scan off in every path, and sort its rows."""
     os.environ["PUREMAGIC_DEEPSCAN"] = "0"
     main = import_module("puremagic.main")
-    identify: Callable[..., list[Any]] = getattr(main, "identify_all", None) or main._identify_all
-    return identify
+    heads: dict[tuple[int, int], dict[bytes, list[_Row]]] = {}
+    for row in main.magic_header_array:
+        heads.setdefault((row.offset, len(row.byte_match)), {}).setdefault(row.byte_match, []).append(row)
+    places = tuple((offset, offset + length, rows) for (offset, length), rows in heads.items())
+    return _Rows(places, tuple(main.magic_footer_array), dict(main.multi_part_dict))
+
+
+def matches(head: bytes, tail: bytes) -> list[tuple[_Row, bytes]]:
+    """Return every row of puremagic that matches, with the bytes that matched."""
+    table = _rows()
+    found = [
+        (row, row.byte_match)
+        for start, end, rows in table.heads
+        if end <= len(head)
+        for row in rows.get(head[start:end], ())
+    ]
+    found.extend((row, row.byte_match) for row in table.feet if _stands(row, tail))
+    refining = [
+        (row, matched + row.byte_match)
+        for matched in dict.fromkeys(spoke for _, spoke in found)
+        for row in table.refined.get(matched, ())
+        if _stands(row, tail if row.offset < 0 else head)
+    ]
+    return found + refining
+
+
+def _stands(row: _Row, data: bytes) -> bool:
+    """Say whether a row's bytes stand at its offset, from the end if negative, and are not cut by the edge."""
+    end = row.offset + len(row.byte_match)
+    return data[row.offset : end or None] == row.byte_match
 
 
 def candidates(head: bytes, tail: bytes) -> dict[str, int]:
     """Return every name puremagic has for these bytes, with how many different byte values spoke for it."""
-    try:
-        rows = _identify()(head[:HEAD_BYTES], tail[-FOOT_BYTES:])
-    except (LookupError, ValueError):
-        # PureError is a LookupError; PureValueError, for empty input, a ValueError.
-        return {}
     found: dict[str, int] = {}
-    for row in rows:
+    for row, spoke in matches(head[:HEAD_BYTES], tail[-FOOT_BYTES:]):
         for name in (row.extension, row.mime_type):
             if name not in _NOISE:
-                found[name] = max(found.get(name, 0), len(set(row.byte_match)))
+                found[name] = max(found.get(name, 0), len(set(spoke)))
     return found
 
 

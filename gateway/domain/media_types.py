@@ -213,6 +213,12 @@ def content_type_for(extension: str) -> str:
     return family.types[extension][0] if family else OCTET_STREAM
 
 
+def family_of(extension: str) -> str | None:
+    """Return the name of the family that lists an extension."""
+    family = _BY_EXTENSION.get(extension.lower().lstrip("."))
+    return family.name if family else None
+
+
 def bare_type(content_type: str | None) -> str:
     """Return type/subtype in lower case without parameters; '' for None."""
     return (content_type or "").partition(";")[0].strip().lower()

@@ -138,7 +138,9 @@ def _make(recipe: Recipe) -> bytes:
 @cache
 def genuine(name: str) -> bytes:
     """Return the bytes of one recipe, made once for each process."""
-    return all_genuine()[name] if name in BY_NAME else made(next(r for r in UNKNOWN if r.name == name))
+    if name in BY_NAME:
+        return all_genuine()[name]
+    return made(next(recipe for recipe in (*UNKNOWN, *IMAGES.values()) if recipe.name == name))
 
 
 @cache

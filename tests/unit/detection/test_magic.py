@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from puremagic import main
 
 from gateway.detection import inspect_bytes, magic
 from gateway.detection.verdict import Refused
@@ -19,6 +20,25 @@ def test_puremagic_agrees_with_every_container(recipe: media.Recipe) -> None:
     """The installed version's candidates hold the family of each genuine file, or may rightly be silent about it."""
     data = media.genuine(recipe.name)
     magic.agree(recipe.family, "file", data[:16_384], data[-4096:])
+
+
+@pytest.mark.parametrize(
+    "recipe", [*media.RECIPES, *media.UNKNOWN, *media.IMAGES.values()], ids=lambda recipe: recipe.name
+)
+def test_the_index_answers_as_puremagic_does(recipe: media.Recipe) -> None:
+    """Looking rows up by place finds exactly the rows that puremagic's own matcher finds."""
+    data = media.genuine(recipe.name)
+    for payload in (b"", b"TAG" + bytes(125), *media.PAYLOADS.values()):
+        for head, tail in ((data[:4096], (data + payload)[-516:]), (data[:64] + payload, payload[-516:])):
+            assert {(row.extension, row.mime_type) for row, _ in magic.matches(head, tail)} == _own(head, tail)
+
+
+def _own(head: bytes, tail: bytes) -> set[tuple[str, str]]:
+    identify = getattr(main, "identify_all", None) or main._identify_all
+    try:
+        return {(row.extension, row.mime_type) for row in identify(head, tail)}
+    except main.PureError:
+        return set()
 
 
 def test_silence_is_allowed_with_a_reason_only() -> None:
