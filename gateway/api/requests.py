@@ -9,10 +9,12 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
+from gateway.api import cors
 from gateway.api.problems import invalid_fields
 from gateway.auth.api_keys import authenticate
+from gateway.auth.upload_tokens import looks_like_token
 from gateway.database import api_keys
-from gateway.domain.errors import BodyTooLarge, Invalid, NotFound, Unauthenticated
+from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
 from gateway.domain.principal import Principal
 from gateway.settings import Settings
 from gateway.uploads.gateway import Gateway
@@ -43,8 +45,11 @@ async def principal_of(request: HTTPConnection) -> Principal:
     if "token" in request.path_params:
         return token_principal(request, request.path_params["token"])
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    text = text.strip()
     if scheme.lower() != "bearer" or not text:
         raise Unauthenticated
+    if looks_like_token(text):
+        return token_principal(request, text)
     database = gateway_of(request).database
     return await authenticate(text, lambda key_id: api_keys.find_live(database, key_id))
 

@@ -16,6 +16,11 @@ def new_upload_id() -> UUID:
     return UUID(int=value)
 
 
+def form_key(prefix: str, upload_id: UUID, extension: str) -> str:
+    """Return the key a browser form writes to: never the upload's own, which no URL of a client's may write to."""
+    return object_key(f"{prefix}/forms", upload_id, extension)
+
+
 def object_key(prefix: str, upload_id: UUID, extension: str) -> str:
     """Return `{prefix}/{upload_id}.{extension}`; no `//`, no trailing `/`, at most 255 bytes in a segment."""
     return f"{prefix.strip('/')}/{upload_id}.{extension}" if prefix.strip("/") else f"{upload_id}.{extension}"

@@ -14,6 +14,12 @@ MAX_FILENAME_BYTES = 1024
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 
 
+DEFAULT_POLICY = "media"
+"""Audio and video that prove by structure what they are."""
+
+POLICIES = frozenset({DEFAULT_POLICY})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Carry the limits that every use case obeys: sizes in bytes, times in seconds."""
@@ -74,3 +80,10 @@ def check_size(size_bytes: int, policy: Policy) -> int:
     if size_bytes > policy.max_file_size:
         raise TooLarge(f"The file is larger than {policy.max_file_size} bytes.", max_size_bytes=policy.max_file_size)
     return size_bytes
+
+
+def check_policy_name(name: str) -> str:
+    """Return *name* if there is such a policy; raise Invalid otherwise."""
+    if name not in POLICIES:
+        raise Invalid(f"There is no policy {name[:64]!r}.", policies=sorted(POLICIES))
+    return name

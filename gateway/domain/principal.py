@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.domain.errors import Forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """Say what an upload token lets its bearer do beside sending files: the rest is with its row."""
+
+    token_id: UUID
+    policy: str
+    allow_download: bool = False
+    allowed_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Name the tenant a request acts for and the key it came with; both come from our rows, never from the client."""
+    """Name the tenant a request acts for and the key it came with; both come from what we wrote, not from the client.
+
+    With *token* set, the request came with an upload token that the key's holder gave away: it reaches the uploads
+    that were created with it and no others.
+    """
 
     tenant_id: str
     key_id: str
+    token: TokenGrant | None = None
+
+    @property
+    def token_id(self) -> UUID | None:
+        """Return the upload token's id, or None for the holder of an API key."""
+        return self.token.token_id if self.token else None
+
+
+def require_key(principal: Principal) -> Principal:
+    """Return the principal of an API key; raise Forbidden for an upload token."""
+    if principal.token is not None:
+        raise Forbidden("An upload token may not do that: use an API key.")
+    return principal

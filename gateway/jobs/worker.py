@@ -13,6 +13,7 @@ from gateway.bootstrap import open_gateway
 from gateway.domain.errors import GatewayError, PartsMismatch
 from gateway.settings import Settings
 from gateway.uploads.finish import FINISH_TASK, resume
+from gateway.uploads.finish_form import look_for_forms
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.sweep import sweep
 
@@ -23,6 +24,10 @@ CONCURRENCY = 8
 
 FINISH_ATTEMPTS = 8
 """With the wait doubling from 2 s, eight tries cover a store that is away for eight minutes; then sweeps go on."""
+
+
+FORM_SECONDS = 1.0
+"""Time between two looks for forms, which is one query of an index that is empty where nobody sends forms."""
 
 
 def register(app: App, gateway: Gateway) -> None:
@@ -51,15 +56,25 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 )
             )
             sweeper = asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds))
+            looker = asyncio.create_task(_look_for_forms_forever(gateway))
             stopped = asyncio.create_task(stop.wait())
             # Either of the two ending by itself is a failure to be seen, not slept through.
-            await asyncio.wait({worker, sweeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopped, sweeper, worker):
+            await asyncio.wait({worker, sweeper, looker, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (stopped, sweeper, looker, worker):
                 task.cancel()
-            results = await asyncio.gather(worker, sweeper, return_exceptions=True)
+            results = await asyncio.gather(worker, sweeper, looker, return_exceptions=True)
             for result in results:
                 if isinstance(result, Exception):
                     raise result
+
+
+async def _look_for_forms_forever(gateway: Gateway) -> None:
+    while True:
+        try:
+            await look_for_forms(gateway)
+        except GatewayError as exc:
+            logger.warning("could not look for forms; trying again", extra={"code": exc.code})
+        await asyncio.sleep(FORM_SECONDS)
 
 
 async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:

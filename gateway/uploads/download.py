@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from gateway.domain.content_disposition import attachment
-from gateway.domain.errors import WrongState
+from gateway.domain.errors import Forbidden, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
 from gateway.storage.presign import SignedRequest
@@ -18,8 +18,10 @@ async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> S
     """Return a presigned GET that saves the file under its own name with the type that was observed.
 
     Type and disposition are signed into the URL, so that whatever the bytes hold, a browser saves and never runs them.
-    Raises NotFound, and WrongState unless ready.
+    Raises NotFound, WrongState unless ready, and Forbidden for an upload token that was not made for downloads.
     """
+    if principal.token is not None and not principal.token.allow_download:
+        raise Forbidden("This upload token may not download.")
     upload = await load(gateway, principal, upload_id)
     if upload.state is not State.READY:
         raise WrongState(f"The upload is {upload.state}, not ready.", state=upload.state.value)

@@ -37,6 +37,9 @@ async def finish(gateway: Gateway, upload: Upload) -> Upload:
             upload = await validate(gateway, upload)
     if upload.state is State.REJECTED:
         await _clean_up_now(gateway, upload)
+    elif upload.state is State.READY and upload.form_key is not None:
+        with suppress(GatewayError):
+            await gateway.store.delete_object(upload.form_key)
     return upload
 
 

@@ -12,6 +12,7 @@ from gateway.domain.upload import State
 from gateway.storage.errors import NoSuchUpload
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load
+from gateway.uploads.measure import measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) ->
     """Return every part, the newest of each number, in order; once completed, the parts that were assembled.
 
     A client that lost the answer to complete lists before it tries again, so the answer must outlive the parts.
-    Raises NotFound, Gone once expired, WrongState once aborted, Unavailable.
+    Raises NotFound, Gone once expired, WrongState once aborted, TooLarge when the parts are more than is accepted,
+    Unavailable.
     """
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.EXPIRED:
@@ -37,7 +39,7 @@ async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) ->
         raise WrongState("The upload was aborted.", state=upload.state.value)
     if upload.state is State.UPLOADING:
         try:
-            stored = await gateway.store.list_parts(upload.object_key, upload.multipart_upload_id)
+            stored = await measure(gateway, principal, upload)
             return [ListedPart(p.part_number, p.size_bytes, p.etag, p.checksum_sha256) for p in stored]
         except NoSuchUpload:
             pass

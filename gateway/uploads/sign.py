@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.database import part_checksums
-from gateway.domain.errors import Invalid
+from gateway.domain.errors import Invalid, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
+from gateway.storage.open_parts import open_part_url
 from gateway.storage.presign import PartToSign, SignedRequest
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load, require_uploading
+from gateway.uploads.measure import check_room
 
 MAX_PARTS_A_CALL = 1000
 """S3 pages ListParts by 1,000, so clients already think in such pages; an answer is then about 600 kB."""
@@ -41,9 +43,13 @@ async def sign(
 ) -> list[SignedPart]:
     """Sign up to 1,000 parts in the order asked for.
 
-    Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum.
+    Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum;
+    TooLarge for an upload without a plan that is over its limit or would be.
     """
     upload = await load(gateway, principal, upload_id)
+    if upload.plan is None:
+        require_uploading(gateway, upload)
+        await check_room(gateway, principal, upload, [part.part_number for part in wanted])
     signed = sign_parts(gateway, upload, wanted)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:
@@ -59,21 +65,35 @@ def sign_parts(
     A URL never outlives the upload. *signed_at* in the past gives the URLs of an earlier answer again, to the byte.
     """
     multipart_upload_id = require_uploading(gateway, upload)
+    since = signed_at or gateway.now()
+    seconds = min(gateway.policy.part_url_seconds, max(1, int((upload.expires_at - since) / timedelta(seconds=1))))
     plan = upload.plan
+    if plan is None:
+        return _sign_open(gateway, upload, wanted, seconds)
     to_sign = []
     for part in wanted:
         checksum = _checksum(upload, part)
-        if plan is None:
-            raise Invalid("This upload has no part plan.")
         to_sign.append(PartToSign(part.part_number, plan.size_of(part.part_number), checksum))
-    since = signed_at or gateway.now()
-    seconds = min(gateway.policy.part_url_seconds, max(1, int((upload.expires_at - since) / timedelta(seconds=1))))
     requests = gateway.presigner.part_urls(
         upload.object_key, multipart_upload_id, to_sign, seconds, signed_at=signed_at
     )
     return [
         SignedPart(part.part_number, part.size_bytes, request) for part, request in zip(to_sign, requests, strict=True)
     ]
+
+
+def _sign_open(gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart], seconds: int) -> list[SignedPart]:
+    """Sign parts of an upload without a plan: their sizes are measured when they are there."""
+    if upload.is_form:
+        raise WrongState("This upload comes as a form, not in parts.", state=upload.state.value)
+    multipart_upload_id = require_uploading(gateway, upload)
+    signed = []
+    for part in wanted:
+        if part.checksum_sha256 is not None:
+            raise Invalid("This upload was created without sizes, so its parts cannot carry a checksum.")
+        request = open_part_url(gateway.presigner, upload.object_key, multipart_upload_id, part.part_number, seconds)
+        signed.append(SignedPart(part.part_number, None, request))
+    return signed
 
 
 def _checksum(upload: Upload, part: WantedPart) -> str | None:

@@ -12,6 +12,7 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.upload import State
 from gateway.uploads.clean_up import CLEANABLE, clean_up
 from gateway.uploads.finish import resume
+from gateway.uploads.finish_form import remove_forms
 from gateway.uploads.gateway import Gateway
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
                 logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
     before = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
     counts["forgotten"] = await idempotency.forget(gateway.database, before=before, limit=BATCH * 10)
+    counts["forms"] = await remove_forms(gateway)
     return counts
 
 

@@ -1,0 +1,107 @@
+"""Let web pages of named origins read the API's answers; exact origins only, and never with credentials.
+
+Nothing here looks at cookies, so no page can use a visitor's: a page needs a key or a token of its own, which it sends
+by itself. `Access-Control-Allow-Credentials` is therefore never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.tokens_in_paths import token_in_path
+from gateway.database import upload_tokens
+from gateway.domain.errors import Unauthenticated, Unavailable
+from gateway.uploads.gateway import Gateway
+
+STATE = "cors_origins"
+"""Name under which authentication leaves the origins of the request's token."""
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+EXPOSED = (
+    "ETag, Location, Retry-After, X-Request-Id, Preference-Applied, X-Amz-Error-Code, Upload-Offset, Upload-Complete"
+)
+MAX_AGE_SECONDS = 7200
+"""Chromium keeps a preflight's answer for two hours at most."""
+
+_MAX_ORIGIN = 300
+_VARY = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+class Cors:
+    """Answer preflights, and mark answers that a page may read."""
+
+    def __init__(self, app: ASGIApp, allowed_origins: Collection[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await self._preflight(scope, origin, headers.get("access-control-request-headers", ""), send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(b"vary", b"Origin")]
+                # The browser module is for every page and says so itself; two answers to one question allow nobody.
+                said = any(name == b"access-control-allow-origin" for name, _ in message["headers"])
+                if not said and origin is not None and (origin in self._allowed or origin in state.get(STATE, ())):
+                    extra += [
+                        (b"access-control-allow-origin", origin.encode("latin-1")),
+                        (b"access-control-expose-headers", EXPOSED.encode()),
+                    ]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        await self._app(scope, receive, marked)
+
+    async def _preflight(self, scope: Scope, origin: str, wanted_headers: str, send: Send) -> None:
+        """Answer instead of the application: a preflight carries neither key nor bearer token."""
+        headers: list[tuple[bytes, bytes]] = [(b"vary", _VARY), (b"content-length", b"0")]
+        allowed = origin in self._allowed or await _tokens_allow(scope, origin)
+        if allowed:
+            headers += [
+                (b"access-control-allow-origin", origin.encode("latin-1")),
+                (b"access-control-allow-methods", METHODS.encode()),
+                (b"access-control-allow-headers", _names(wanted_headers)),
+                (b"access-control-max-age", str(MAX_AGE_SECONDS).encode()),
+            ]
+        await send({"type": "http.response.start", "status": 204 if allowed else 403, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _tokens_allow(scope: Scope, origin: str) -> bool:
+    """Say whether an upload token was made for pages of *origin*: the one in the path, or else any."""
+    if origin == "null" or len(origin) > _MAX_ORIGIN or not origin.isprintable():
+        return False
+    gateway: Gateway = scope["app"].state.gateway
+    if gateway.tokens is None:
+        return False
+    try:
+        text = token_in_path(scope["path"])
+        if text is not None:
+            return origin in gateway.tokens.read(text).grant.allowed_origins
+        return await upload_tokens.allows_origin(gateway.database, origin)
+    except (Unauthenticated, Unavailable):
+        return False
+
+
+def _names(wanted: str) -> bytes:
+    """Repeat the header names that were asked for, if names they are: every header is ours to judge anyway."""
+    return ", ".join(_plain(wanted.split(",")[:32])).encode()
+
+
+def _plain(names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        bare = name.strip().lower()
+        if bare and len(bare) <= 64 and bare.isascii() and bare.replace("-", "").replace("_", "").isalnum():
+            yield bare

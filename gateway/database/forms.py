@@ -1,0 +1,42 @@
+"""Find uploads that come as browser forms, which nobody announces when they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from gateway.database.engine import Database
+
+
+async def take_due(database: Database, *, limit: int) -> Sequence[UUID]:
+    """Return forms that are worth a look, and mark them looked at.
+
+    The wait between two looks grows with the age, by a tenth of it from one second on: a form that comes is found
+    soon, and one that never comes costs some hundred looks a day at most. Workers that ask at once share the rows.
+    """
+    rows = await database.fetch_all(
+        """
+UPDATE uploads SET updated_at = now() WHERE id IN (
+    SELECT id FROM uploads
+    WHERE form_key IS NOT NULL AND state = 'uploading' AND multipart_upload_id IS NOT NULL AND expires_at > now()
+        AND updated_at + greatest(interval '1 second', (now() - created_at) / 10) <= now()
+    ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id""",
+        {"limit": limit},
+    )
+    return [row["id"] for row in rows]
+
+
+async def to_remove(database: Database, *, limit: int) -> Sequence[UUID]:
+    """Return uploads whose time is over, so that no form of theirs is accepted or on its way any more."""
+    rows = await database.fetch_all(
+        """SELECT id FROM uploads WHERE form_key IS NOT NULL AND state <> 'uploading' AND expires_at <= now()
+        ORDER BY expires_at LIMIT %(limit)s""",
+        {"limit": limit},
+    )
+    return [row["id"] for row in rows]
+
+
+async def removed(database: Database, upload_id: UUID) -> None:
+    """Record that nothing is left, and nothing can come any more, at the form's key."""
+    await database.execute("UPDATE uploads SET form_key = NULL WHERE id = %(id)s", {"id": upload_id})

@@ -1,0 +1,77 @@
+"""Finish uploads that came as forms: nobody says that they are there, so they are looked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import UUID
+
+from gateway.database import forms, uploads
+from gateway.domain.errors import GatewayError, PartsMismatch, TooLarge, WrongState
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State, Upload
+from gateway.uploads.complete import complete
+from gateway.uploads.gateway import Gateway
+from gateway.uploads.load import load
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 8
+"""Forms looked at side by side: most are one HEAD, one that came is a copy and a check."""
+
+BATCH = 100
+"""Forms of one round; the rest waits for the next, a second later."""
+
+
+async def look_for_form(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
+    """Return an upload, finished by this very question if its form's file has come; raise NotFound, Unavailable."""
+    upload = await load(gateway, principal, upload_id)
+    if not upload.is_form or upload.state is not State.UPLOADING or upload.expires_at <= gateway.now():
+        return upload
+    try:
+        return await complete(gateway, principal, upload_id)
+    except (PartsMismatch, TooLarge, WrongState):
+        # Not there yet, sent again this moment, or refused meanwhile: as it stands now.
+        return await load(gateway, principal, upload_id)
+
+
+async def look_for_forms(gateway: Gateway) -> int:
+    """Look for every form that is due, and return how many were found; one that fails does not stop the others."""
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def look(upload_id: UUID) -> bool:
+        async with at_once:
+            try:
+                upload = await finish_form(gateway, upload_id)
+            except GatewayError as exc:
+                logger.warning("could not look for a form", extra={"upload_id": str(upload_id), "code": exc.code})
+                return False
+            return upload is not None and upload.state is not State.UPLOADING
+
+    due = await forms.take_due(gateway.database, limit=BATCH)
+    return sum(await asyncio.gather(*[look(upload_id) for upload_id in due]))
+
+
+async def finish_form(gateway: Gateway, upload_id: UUID) -> Upload | None:
+    """Look for one form on nobody's behalf: for the worker, and for the store's own events. None for no such upload."""
+    upload = await uploads.find_for_job(gateway.database, upload_id)
+    if upload is None:
+        return None
+    # A token's bearer is not asked: revoking it ends what it may start, not what has come.
+    return await look_for_form(gateway, Principal(upload.tenant_id, "gateway"), upload_id)
+
+
+async def remove_forms(gateway: Gateway) -> int:
+    """Remove what was sent to form keys after their uploads had ended, once no form can be sent any more."""
+    removed = 0
+    for upload_id in await forms.to_remove(gateway.database, limit=BATCH):
+        upload = await uploads.find_for_job(gateway.database, upload_id)
+        if upload is None or upload.form_key is None:
+            continue
+        try:
+            await gateway.store.delete_object(upload.form_key)
+            await forms.removed(gateway.database, upload_id)
+            removed += 1
+        except GatewayError as exc:
+            logger.warning("could not remove a form", extra={"upload_id": str(upload_id), "code": exc.code})
+    return removed

@@ -1,0 +1,95 @@
+"""Issue an upload token: what a backend hands to one of its users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from gateway.auth.upload_tokens import TokenSigner
+from gateway.database import upload_tokens
+from gateway.database.upload_tokens import UploadToken
+from gateway.domain.errors import Invalid, NotConfigured
+from gateway.domain.object_key import new_upload_id
+from gateway.domain.policy import DEFAULT_POLICY, check_policy_name
+from gateway.domain.principal import Principal, TokenGrant, require_key
+from gateway.uploads.gateway import Gateway
+
+MAX_SECONDS = 7 * 86_400
+"""A token is a key that is given away: a week is the end, as it is for a presigned URL."""
+
+MAX_ORIGINS = 8
+"""Origins travel in the token, and the token in paths."""
+
+_HOST = re.compile(r"[a-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9a-f:.]{2,45}\](?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What the holder of an API key asks for; None is no limit beside the policy's."""
+
+    expires_in_seconds: int
+    policy: str = DEFAULT_POLICY
+    max_files: int | None = None
+    max_size_bytes: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    allowed_origins: Sequence[str] = ()
+    allow_download: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token that was just signed; its text exists only here."""
+
+    token: UploadToken
+    text: str = field(repr=False)
+
+
+def signer_of(gateway: Gateway) -> TokenSigner:
+    """Return what signs and reads tokens; raise NotConfigured when this gateway has no secret for it."""
+    if gateway.tokens is None:
+        raise NotConfigured("Upload tokens are off: set GATEWAY_TOKEN_SECRET to 32 random characters or more.")
+    return gateway.tokens
+
+
+async def issue_token(gateway: Gateway, principal: Principal, wanted: NewToken) -> IssuedToken:
+    """Sign a token and keep its limits.
+
+    Raises Forbidden for a caller who has only a token, Invalid, NotConfigured and Unavailable.
+    """
+    require_key(principal)
+    signer = signer_of(gateway)
+    if not 1 <= wanted.expires_in_seconds <= MAX_SECONDS:
+        raise Invalid(f"expires_in_seconds must lie between 1 and {MAX_SECONDS}.")
+    now = gateway.now().replace(microsecond=0)
+    token = UploadToken(
+        id=new_upload_id(),
+        tenant_id=principal.tenant_id,
+        key_id=principal.key_id,
+        policy=check_policy_name(wanted.policy),
+        max_files=wanted.max_files,
+        max_size_bytes=wanted.max_size_bytes,
+        metadata=dict(wanted.metadata),
+        allowed_origins=_origins(wanted.allowed_origins),
+        created_at=now,
+        expires_at=now + timedelta(seconds=wanted.expires_in_seconds),
+        revoked_at=None,
+    )
+    await upload_tokens.insert(gateway.database, token)
+    grant = TokenGrant(token.id, token.policy, wanted.allow_download, token.allowed_origins)
+    return IssuedToken(token, signer.sign(principal, grant, now, token.expires_at))
+
+
+def _origins(given: Sequence[str]) -> tuple[str, ...]:
+    if len(given) > MAX_ORIGINS:
+        raise Invalid(f"allowed_origins holds more than {MAX_ORIGINS} origins.")
+    return tuple(_origin(text) for text in given)
+
+
+def _origin(text: str) -> str:
+    """Return *text* if it is an origin as browsers write it: no wildcard, `null`, path or upper case host is one."""
+    scheme, separator, host = text.partition("://")
+    if scheme in ("http", "https") and separator and _HOST.fullmatch(host):
+        return text
+    raise Invalid(f"{text[:100]!r} is no origin: write it as a browser does, e.g. https://app.example.com.")
