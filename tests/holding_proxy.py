@@ -13,7 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 WAIT_SECONDS = 60.0
-Moment = Literal["before", "after"]
+Moment = Literal["before", "after", "slow_down", "reset"]
 
 
 def operation_of(method: str, query: str, ranged: bool) -> str:
@@ -29,7 +29,10 @@ def operation_of(method: str, query: str, ranged: bool) -> str:
 
 
 class HoldingProxy:
-    """Forward everything to the store; hold the first call of one operation, before it is sent or after its answer."""
+    """Forward everything to the store, except the calls of one operation.
+
+    The first is held, before it is sent or after its answer; or each is answered SlowDown or cut off, until `let_go`.
+    """
 
     def __init__(self, target: str, operation: str, moment: Moment) -> None:
         self._target = target.rstrip("/")
@@ -83,6 +86,12 @@ class HoldingProxy:
         operation = operation_of(request.method, request.query_string, "range" in request.headers)
         self.seen.append(operation)
         mine = operation == self._operation and not self._held.is_set()
+        if operation == self._operation and not self._let_go.is_set():
+            if self._moment == "slow_down":
+                return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
+            if self._moment == "reset" and request.transport is not None:
+                request.transport.abort()
+                return web.Response(status=503)
         if mine and self._moment == "before":
             return await self._hold()
         response = await self._forward(request)

@@ -1,0 +1,158 @@
+"""B2 and B3: a store or a database that is away costs time, never an upload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from gateway.dev.store import StoreServer
+from gateway.uploads.sweep import sweep
+from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
+from tests.holding_proxy import HoldingProxy
+
+OPERATIONS = ["ListParts", "CompleteMultipartUpload", "HeadObject", "GetObject"]
+
+
+@pytest.fixture
+def proxy(request: pytest.FixtureRequest, store_server: StoreServer) -> Iterator[HoldingProxy]:
+    """Stand between gateway and store, failing the operation that the test names."""
+    operation, fault = request.param
+    with HoldingProxy(store_server.endpoint, operation, fault).running() as running:
+        yield running
+
+
+async def _through(open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer) -> Api:
+    api: Api = await open_api(
+        s3_endpoint=proxy.address, s3_public_endpoint=store_server.endpoint, s3_max_attempts=2, s3_timeout_seconds=5.0
+    )
+    return api
+
+
+@pytest.mark.parametrize(
+    "proxy", [(name, fault) for name in OPERATIONS for fault in ("slow_down", "reset")], indirect=True
+)
+async def test_b2_a_store_that_fails_while_completing_loses_nothing(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """While the store is away complete says 503 and when to come back; once it is there the same call ends ready."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await api.get(created["upload_id"]))["state"] in ("uploading", "completing", "validating")
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("CompleteMultipartUpload", "slow_down")], indirect=True)
+async def test_b2_what_a_request_left_the_worker_finishes(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """A client that never comes back finds its upload ready all the same."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 503
+    proxy.let_go()
+    assert (await sweep(api.gateway))["dropped"] == 1
+    assert (await api.get(created["upload_id"]))["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("CreateMultipartUpload", "slow_down")], indirect=True)
+async def test_b2_a_create_without_a_store_may_be_repeated(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """Create says 503; repeated with its key it makes one upload, and no half of one shows in between."""
+    api = await _through(open_api, proxy, store_server)
+    wanted = {"json": {"filename": "a.mp3", "size_bytes": 1}, "headers": {"idempotency-key": "one"}}
+    assert (await api.call("POST", "/v1/uploads", **wanted)).status_code == 503
+    assert (await api.call("GET", "/v1/uploads")).json()["uploads"] == []
+    proxy.let_go()
+    assert (await api.call("POST", "/v1/uploads", **wanted)).status_code == 201
+    assert len((await api.call("GET", "/v1/uploads")).json()["uploads"]) == 1
+
+
+@pytest.mark.parametrize("proxy", [("AbortMultipartUpload", "slow_down")], indirect=True)
+async def test_b2_an_abort_without_a_store_is_made_up_for(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """Abort is 204 at once; the parts go when the store is back."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.call("DELETE", f"/v1/uploads/{created['upload_id']}")).status_code == 204
+    proxy.let_go()
+    await api.gateway.database.execute("UPDATE uploads SET updated_at = now() - interval '1 day'", {})
+    assert (await sweep(api.gateway))["unclean"] == 1
+    assert (await api.store.put(created["parts"][0]["url"], content=body)).status_code == 404
+
+
+async def test_b2_readiness_names_a_store_that_is_away(open_api: OpenApi) -> None:
+    """A closed port is a part that is not ready; liveness does not mind."""
+    api: Api = await open_api(s3_endpoint="http://127.0.0.1:9", s3_max_attempts=1)
+    ready = await api.client.get("/readyz")
+    assert ready.status_code == 503
+    checks = ready.json()["checks"]
+    assert checks["database"] == "ok"
+    assert checks["store"] != "ok"
+    assert (await api.client.get("/healthz")).status_code == 200
+
+
+def _cut_off(url: str, *, refuse: bool) -> None:
+    """End every connection of the database, and refuse or allow new ones."""
+    name = url.rsplit("/", 1)[1]
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {not refuse}'.encode())
+        if refuse:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+async def test_b3_a_database_that_is_away_is_503_and_comes_back(open_api: OpenApi) -> None:
+    """Without a database every route says 503; with it the same upload goes on."""
+    api: Api = await open_api(database_timeout_seconds=1.0)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    url = api.settings.database_url.get_secret_value()
+    _cut_off(url, refuse=True)
+    try:
+        answers = await gather(
+            api.complete(created),
+            api.call("POST", "/v1/uploads", json={"filename": "a.mp3", "size_bytes": 1}),
+            api.call("GET", f"/v1/uploads/{created['upload_id']}"),
+        )
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "database_unavailable")}
+        assert (await api.client.get("/readyz")).json()["checks"]["database"] != "ok"
+    finally:
+        _cut_off(url, refuse=False)
+    for _ in range(10):
+        answer = await api.complete(created)
+        if answer.status_code == 200:
+            break
+    assert answer.json()["state"] == "ready"
+
+
+async def test_b3_connections_that_are_killed_are_replaced(api: Api) -> None:
+    """Every connection of the pool dies; at most the calls in hand notice."""
+    created = await api.create(b"x")
+    url = api.settings.database_url.get_secret_value()
+    _cut_off(url, refuse=True)
+    _cut_off(url, refuse=False)
+    statuses = [(await api.call("GET", f"/v1/uploads/{created['upload_id']}")).status_code for _ in range(12)]
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200
+
+
+async def test_pending_migrations_are_not_ready(api: Api) -> None:
+    """A database of an older release is named by readiness."""
+    await api.gateway.database.execute("UPDATE gateway_schema_version SET version_num = '0000'", {})
+    ready = await api.client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "ok")
+    assert "migrate" in ready.json()["checks"]["migrations"]
