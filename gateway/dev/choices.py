@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ class Choices:
     host: str
     port: int
     key: str
+    token_secret: str = field(repr=False)
     store: StoreName | None
     own_database: bool
     allowed_origins: tuple[str, ...]
@@ -53,10 +55,17 @@ def choose(settings: Settings, store: StoreChoice) -> Choices:
         host=settings.host,
         port=port,
         key=_key(settings),
+        token_secret=_token_secret(settings),
         store=None if own_store else _store(settings.data_dir, store),
         own_database="database_url" in settings.model_fields_set,
-        allowed_origins=settings.allowed_origins or (f"http://127.0.0.1:{port}", f"http://localhost:{port}"),
+        allowed_origins=_origins(settings, port),
     )
+
+
+def _origins(settings: Settings, port: int) -> tuple[str, ...]:
+    """Add the gateway's own addresses to the allowed origins: the upload page at `/` is a web page like any other."""
+    own = (f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+    return (*settings.allowed_origins, *(origin for origin in own if origin not in settings.allowed_origins))
 
 
 def _claimed_port(settings: Settings) -> int:
@@ -84,6 +93,18 @@ def _key(settings: Settings) -> str:
         where = "GATEWAY_DEV_KEY" if settings.dev_key else str(file)
         raise StackError(f"{where} holds no API key: 8 to 200 printable characters without spaces.") from None
     return key
+
+
+def _token_secret(settings: Settings) -> str:
+    """Give the secret of upload tokens: the one that is set, else one made on the first start and kept."""
+    if settings.token_secret is not None:
+        return settings.token_secret.get_secret_value()
+    file = settings.data_dir / "token-secret"
+    if not file.exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(f"{secrets.token_urlsafe(48)}\n")
+    return file.read_text().strip()
 
 
 def _store(data_dir: Path, choice: StoreChoice) -> StoreName:

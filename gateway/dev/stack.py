@@ -58,6 +58,9 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         "host": choices.host,
         "port": str(choices.port),
         "allowed_origins": ",".join(choices.allowed_origins),
+        "token_secret": choices.token_secret,
+        "upload_page": "open",
+        "dev_key": choices.key,
     }
     children: list[Child] = []
     with ExitStack() as parts:
