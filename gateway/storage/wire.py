@@ -153,8 +153,7 @@ def parse_xml(data: bytes) -> Element:
         parser.Parse(data.lstrip(), True)
     except expat.ExpatError as exc:
         raise Malformed(expat.errors.messages.get(exc.code, "not well formed")) from exc
-    if builder.root is None:
-        raise Malformed("an empty answer")
+    assert builder.root is not None, "expat refuses a document without an element"
     return builder.root
 
 

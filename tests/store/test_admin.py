@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 
 from gateway.dev.store import StoreServer
-from gateway.storage.admin import ensure_bucket, probe_cors, put_bucket_cors
+from gateway.storage.admin import ensure_bucket, multipart_uploads_of, probe_cors, put_bucket_cors
 from gateway.storage.errors import AccessDenied, NoSuchBucket, StoreUnavailable
 from gateway.storage.models import StoreConfig
-from gateway.storage.s3 import open_store
+from gateway.storage.s3 import S3Store, open_store
 from gateway.storage.sigv4 import Credentials
 from tests.store.fault_server import answer, error, fault_server, hang, reset
 from tests.store.test_faults import config_of
@@ -123,3 +123,12 @@ async def test_a_bucket_made_by_someone_else_meanwhile_is_fine() -> None:
     async with fault_server(answer(404), error(403, "AccessDenied")) as server:
         with pytest.raises(AccessDenied):
             await ensure_bucket(config_of(server.endpoint))
+
+
+@pytest.mark.store
+async def test_what_a_lost_create_left_is_found_by_its_key(config: StoreConfig, ours: S3Store, key: str) -> None:
+    """The multipart uploads of one key are listed, and no other key's that begins alike."""
+    assert await multipart_uploads_of(config, key) == []
+    made = {await ours.create_multipart_upload(key, content_type="video/mp4") for _ in range(2)}
+    await ours.create_multipart_upload(key + ".other", content_type="video/mp4")
+    assert set(await multipart_uploads_of(config, key)) == made

@@ -312,9 +312,18 @@ async def test_opening_an_object_is_tried_again() -> None:
     """A stream begins after a passing fault, and a refusal is an error."""
     async with failing(SLOW_DOWN, answer(200, b"object")) as (store, _):
         assert await read(store) == b"object"
-    async with failing(error(412, "PreconditionFailed")) as (store, _):
+    for fault in (error(412, "PreconditionFailed"), endless(200)):
+        async with failing(fault) as (store, _):
+            with pytest.raises(StoreError):
+                await read(store)
+
+
+async def test_deleting_what_the_store_says_is_missing_is_fine() -> None:
+    """Stores that answer 404 to a delete mean the same as those that answer 204."""
+    async with failing(error(404, "NoSuchKey"), error(404, "NoSuchBucket")) as (store, _):
+        await store.delete_object(KEY)
         with pytest.raises(StoreError):
-            await read(store)
+            await store.delete_object(KEY, version_id="v1")
 
 
 async def test_an_object_left_early_frees_its_connection() -> None:

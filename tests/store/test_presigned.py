@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -17,10 +18,13 @@ from yarl import URL
 
 from gateway.dev.store import StoreServer
 from gateway.storage.canary import forged_trailer_put
-from gateway.storage.errors import NoSuchKey
+from gateway.storage.errors import NoSuchKey, StoreUnavailable
 from gateway.storage.models import CompletedPart, StoreConfig
+from gateway.storage.open_parts import open_part_url
 from gateway.storage.presign import PartToSign, Presigner, SignedRequest
 from gateway.storage.s3 import S3Store
+from tests.store.fault_server import answer, fault_server, reset
+from tests.store.test_faults import config_of
 
 pytestmark = pytest.mark.store
 
@@ -32,6 +36,7 @@ async def send(
     browser: aiohttp.ClientSession, signed: SignedRequest, body: Any = None, url: str | None = None, **headers: str
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Send a signed request as a client would; return status, headers and body."""
+    body = BytesIO(body) if isinstance(body, bytes) else body  # aiohttp warns of large bytes
     target = URL(url or signed.url, encoded=True)
     async with browser.request(
         signed.method, target, data=body, headers={**signed.headers, **headers}, skip_auto_headers=["Content-Type"]
@@ -227,6 +232,31 @@ async def test_a_put_that_may_not_replace_does_not(
     assert await ours.get_object_range(key, 0, 4, if_match=None) == b"good"
 
 
+async def test_a_put_that_began_before_another_does_not_replace_it(
+    browser: aiohttp.ClientSession, presigner: Presigner, ours: S3Store, key: str
+) -> None:
+    """A slow PUT with if-none-match cannot end after a quick one and swap what was stored."""
+    signed = presigner.put_object(key, 60, size_bytes=2_000, content_type="video/mp4", if_none_match=True)
+    stored = asyncio.Event()
+
+    async def slowly() -> Any:
+        yield b"e" * 1_000
+        await stored.wait()
+        yield b"e" * 1_000
+
+    slow = asyncio.create_task(send(browser, signed, slowly(), **{"Content-Length": "2000"}))
+    await asyncio.sleep(0.2)
+    try:
+        quick = (await asyncio.wait_for(send(browser, signed, b"g" * 2_000), 3))[0]
+    except TimeoutError:  # MinIO locks the key for whoever came first and lets others wait 30 s
+        quick = 0
+    stored.set()
+    late = (await slow)[0]
+    assert (quick == 200) != (late == 200)
+    first = await ours.get_object_range(key, 0, 1, if_match=None)
+    assert first == (b"g" if quick == 200 else b"e")
+
+
 async def test_an_expired_url_is_refused(
     browser: aiohttp.ClientSession, config: StoreConfig, ours: S3Store, key: str, upload: str
 ) -> None:
@@ -331,3 +361,29 @@ async def test_a13_the_canary_tells_whether_signatures_can_be_forged(
         assert 400 <= result.status < 500
     with pytest.raises(NoSuchKey):
         await ours.head_object(key)  # the canary leaves nothing behind
+
+
+async def test_the_canary_cleans_up_and_says_when_it_does_not_know(browser: aiohttp.ClientSession) -> None:
+    """A store that takes the forged write is told so and cleaned; one that does not answer is StoreUnavailable."""
+    async with fault_server(answer(200), answer(204)) as server:
+        result = await forged_trailer_put(config_of(server.endpoint), browser, "canary")
+        assert (result.forged, result.status) == (True, 200)
+        assert [request.method for request in server.requests] == ["PUT", "DELETE"]
+        assert "X-Amz-Signature=" + "0" * 64 in server.requests[0].target
+        assert "authorization" not in server.requests[0].headers
+    async with fault_server(reset) as server:
+        with pytest.raises(StoreUnavailable):
+            await forged_trailer_put(config_of(server.endpoint), browser, "canary")
+
+
+@pytest.mark.parametrize("size", [1, len(BODY), 6 << 20])
+async def test_an_open_part_url_takes_any_size(
+    browser: aiohttp.ClientSession, presigner: Presigner, ours: S3Store, key: str, upload: str, size: int
+) -> None:
+    """A part signed without a size takes any: why the caller must measure what came."""
+    status, _, _ = await send(browser, open_part_url(presigner, key, upload, 1, 60), b"v" * size)
+    [listed] = await ours.list_parts(key, upload)
+    assert (status, listed.size_bytes) == (200, size)
+    for number in (0, 10_001):
+        with pytest.raises(ValueError, match="1 to 10,000"):
+            open_part_url(presigner, key, upload, number, 60)
