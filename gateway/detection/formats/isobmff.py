@@ -51,6 +51,8 @@ def look(source: Source) -> Look[Structure]:
         raise Refused("tracks", f"The file is {_OTHER_BRANDS[found.major]}: it holds neither audio nor video.", "mp4")
     if found.movie is None:
         return _without_movie(found)
+    if found.has_meta and found.major in _IMAGE_BRANDS:
+        return _image(found)
     movie = yield from read_movie(source, *found.movie)
     if not movie.fragmented and not found.has_data and not movie.empty:
         raise truncated("its header, before any audio or video data", "mp4")
@@ -136,8 +138,7 @@ def _brands(source: Source, found: _File, start: int, end: int) -> Look[None]:
 def _without_movie(found: _File) -> Structure:
     """Answer for a file with no moov: an image, or a movie that was cut short."""
     if found.has_meta and found.brands & _IMAGE_BRANDS:
-        media_type = "image/avif" if found.major in (b"avif", b"avis") else "image/heic"
-        return Structure("heif", "heif", media_type, "image", end_bytes=found.end)
+        return _image(found)
     if found.brands & _IMAGE_BRANDS:
         raise Refused("tracks", "The file is an image container (HEIF or AVIF), not audio or video.", "heif")
     if found.cut_short:
@@ -145,6 +146,12 @@ def _without_movie(found: _File) -> Structure:
     raise Refused(
         "truncated", "The file has no movie header (moov): it was cut short, or its recording never finished.", "mp4"
     )
+
+
+def _image(found: _File) -> Structure:
+    """Describe a still image, or a burst of them, which has a `moov` besides its `meta`."""
+    media_type = "image/avif" if found.major in (b"avif", b"avis") else "image/heic"
+    return Structure("heif", "heif", media_type, "image", end_bytes=found.end)
 
 
 def _structure(found: _File, tracks: tuple[Track, ...], duration: float | None) -> Structure:
