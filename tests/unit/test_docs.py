@@ -1,0 +1,61 @@
+"""What the code can say, the documents explain."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import gateway
+from gateway.cli.main import COMMANDS
+from gateway.domain.errors import GatewayError
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _every_error() -> set[type[GatewayError]]:
+    for module in pkgutil.walk_packages(gateway.__path__, "gateway."):
+        if not module.name.startswith(("gateway.database.migrations", "gateway.__main__")):
+            importlib.import_module(module.name)
+    found: set[type[GatewayError]] = set()
+    waiting = [GatewayError]
+    while waiting:
+        error = waiting.pop()
+        found.add(error)
+        waiting += error.__subclasses__()
+    return found
+
+
+def test_every_problem_code_is_in_the_api_document() -> None:
+    """A code that a client may meet has a line that says what to do."""
+    table = (ROOT / "docs/api.md").read_text().partition("## Problems")[2]
+    codes = {error.code for error in _every_error() if error.__module__.startswith("gateway.")}
+    assert {code for code in codes if f"`{code}`" not in table} == set()
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    """A relative link names a file that is there."""
+    broken = []
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            if not (document.parent / target).exists():
+                broken.append(f"{document.name}: {target}")
+    assert broken == []
+
+
+def test_every_command_is_in_a_document() -> None:
+    """A command nobody wrote about is a command nobody finds."""
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    assert [name for name in COMMANDS if f"gateway {name}" not in text] == []
+
+
+def test_every_decision_has_its_four_parts() -> None:
+    """A decision says its context, its options, what was decided and what follows."""
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert decisions
+    for decision in decisions:
+        assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", decision.name)
+        headings = re.findall(r"^## (.+)$", decision.read_text(), re.MULTILINE)
+        assert headings[:4] == ["Context", "Options", "Decision", "Consequences"], decision.name
