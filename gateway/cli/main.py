@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "upload": ("gateway.cli.upload", "Upload files and wait for the verdict."),
+        "watch": ("gateway.cli.watch", "Show how far an upload is."),
         "inspect": ("gateway.cli.inspect", "Say what a file is and whether it would be accepted."),
         "dev": ("gateway.cli.dev", "Run everything on this machine, embedded database and store included."),
         "serve": ("gateway.cli.serve", "Run the API."),
