@@ -31,7 +31,7 @@ from gateway.client import (
 )
 from gateway.client.workers import run_parallel
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 # More than this and the files of one command only wait for each other's parts.
 _MAX_FILES_AT_ONCE = 4
@@ -130,7 +130,7 @@ class Order:
 
 @app.command()
 def upload(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files to send.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files to send.", show_default=False)],
     url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="Address of the gateway.")] = "http://127.0.0.1:8080",
     key: Annotated[
         str, typer.Option(envvar="GATEWAY_API_KEY", help="API key; better in the environment than here.")

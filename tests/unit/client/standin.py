@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import ssl
 import threading
 import uuid
 from collections import defaultdict, deque
@@ -51,7 +52,8 @@ class StandIn:
     answer is lost after the work is done), or a function called first. Everything seen is in `seen`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.part_size_bytes = 64 * 1024
         self.url_seconds = 3600.0
         self.rounds_until_final = 0
@@ -111,9 +113,9 @@ class StandIn:
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
         self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
         self._loop.run_until_complete(site.start())
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         self._ready.set()
         self._loop.run_forever()
         for task in asyncio.all_tasks(self._loop):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import os
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -509,3 +510,18 @@ def test_g3_no_secret_in_logs(client: Client, standin: StandIn, media: Path, cap
     assert "HTTP Request" in caplog.text
     for secret in (SECRET, KEY, "X-Amz-Signature"):
         assert secret not in caplog.text
+
+
+def test_over_tls(standin_tls: tuple[StandIn, ssl.SSLContext], media: Path, tmp_path: Path) -> None:
+    """A server whose certificate is trusted gets the file over TLS; any other is Unreachable and gets no byte."""
+    standin, trusting = standin_tls
+    with Client(standin.url, KEY, retry=HASTY, ssl_context=trusting, state_folder=tmp_path / "state") as client:
+        assert client.upload(media).state == "ready"
+    assert standin.content() == media.read_bytes()
+    standin.seen.clear()
+    with (
+        Client(standin.url, KEY, retry=HASTY, state_folder=tmp_path / "state") as client,
+        pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        client.upload(media)
+    assert standin.seen == []
