@@ -103,6 +103,18 @@ def answer(status: int, body: bytes | str = b"", *, length: int | None = None, *
     return behave
 
 
+def early(status: int) -> Behaviour:
+    """Answer before the body is read, then take and drop the rest, as a proxy with a size limit does."""
+
+    async def behave(exchange: Exchange) -> bool:
+        exchange.writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+        await exchange.writer.drain()
+        await exchange.read_body()
+        return True
+
+    return behave
+
+
 def error(status: int, code: str, message: str = "no", **headers: str) -> Behaviour:
     """Answer with S3's error XML."""
     return answer(status, f"{XML}<Error><Code>{code}</Code><Message>{message}</Message></Error>", **headers)

@@ -16,6 +16,7 @@ import pytest
 from gateway.domain.errors import Unavailable
 from gateway.storage.clock import StoreClock
 from gateway.storage.errors import (
+    AccessDenied,
     InvalidPart,
     NoSuchUpload,
     StoreError,
@@ -32,6 +33,7 @@ from tests.store.fault_server import (
     FaultServer,
     answer,
     deaf,
+    early,
     endless,
     error,
     fault_server,
@@ -361,6 +363,24 @@ async def test_a_stream_is_sent_once() -> None:
             await store.upload_part(KEY, "u1", 1, stream(b"ab", b"cd"), size_bytes=4)
         assert [request.body for request in server.requests] == [b"abcd"]
         assert "transfer-encoding" not in server.requests[0].headers
+
+
+async def test_pieces_are_sent_again_whole() -> None:
+    """A part given as a list of pieces is sent again from its beginning, with its length announced."""
+    pieces = [b"a" * 300_000, b"", b"b" * 300_000, b"c"]
+    async with failing(SLOW_DOWN, answer(200, ETag='"e1"')) as (store, server):
+        assert await store.upload_part(KEY, "u1", 1, pieces, size_bytes=600_001) == "e1"
+        assert [request.body for request in server.requests] == [b"".join(pieces)] * 2
+
+
+async def test_a_refusal_before_the_body_is_read_is_heard() -> None:
+    """A store that refuses while the part is still being sent is AccessDenied, for bytes and for a stream."""
+    body = bytes(16 << 20)
+    async with failing(early(403)) as (store, _):
+        with pytest.raises(AccessDenied):
+            await store.upload_part(KEY, "u1", 1, body, size_bytes=len(body))
+        with pytest.raises(AccessDenied):
+            await store.upload_part(KEY, "u1", 1, stream(*[body[: 1 << 20]] * 16), size_bytes=len(body))
 
 
 @pytest.mark.parametrize("size", [3, 5])
