@@ -70,6 +70,9 @@ format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+openapi: $(READY) ## Write docs/openapi.json from the code
+	$(BIN)/python -m tests.openapi_document
+
 settings: $(READY) ## Write .env.example and docs/settings.md from the settings class
 	$(BIN)/python -m tests.settings_docs
 

@@ -109,7 +109,8 @@ async def test_a4_parts_together_over_the_limit_never_become_an_object(open_api:
     created = await api.create(body, part_size_bytes=5 * MIB)
     await api.put(created, body)
     row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
-    assert row is not None and row.multipart_upload_id is not None
+    assert row is not None
+    assert row.multipart_upload_id is not None
     await _next_second()
     await api.gateway.store.upload_part(row.object_key, row.multipart_upload_id, 1, bytes(6 * MIB), size_bytes=6 * MIB)
     final = (await api.complete(created)).json()
@@ -123,8 +124,8 @@ async def test_a4_an_object_of_another_size_is_never_ready(api: Api) -> None:
     created = await api.create(body, part_size_bytes=5 * MIB)
     await api.put(created, body)
     await api.gateway.database.execute(
-        "UPDATE uploads SET state = 'completing', lease_token = gen_random_uuid(), lease_until = now() - interval '1 s',"
-        " declared_size_bytes = declared_size_bytes - 1, assembly = %(assembly)s::jsonb",
+        "UPDATE uploads SET state = 'completing', lease_token = gen_random_uuid(), lease_until = now() - interval '1 s'"
+        ", declared_size_bytes = declared_size_bytes - 1, assembly = %(assembly)s::jsonb",
         {"assembly": await _assembly(api, created)},
     )
     final = (await api.complete(created)).json()
@@ -276,7 +277,8 @@ async def test_a9_a_completion_whose_answer_was_lost_is_found(api: Api) -> None:
     created = await api.create(body, part_size_bytes=5 * MIB)
     await api.put(created, body)
     row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
-    assert row is not None and row.multipart_upload_id is not None
+    assert row is not None
+    assert row.multipart_upload_id is not None
     stored = await api.gateway.store.list_parts(row.object_key, row.multipart_upload_id)
     await api.gateway.store.complete_multipart_upload(row.object_key, row.multipart_upload_id, stored)
     assert (await api.complete(created)).json()["state"] == "ready"
@@ -286,7 +288,8 @@ async def test_parts_that_the_store_lost_end_in_rejected(api: Api) -> None:
     """When the store knows neither parts nor object, the client is told to upload again."""
     created = await api.create(b"x")
     row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
-    assert row is not None and row.multipart_upload_id is not None
+    assert row is not None
+    assert row.multipart_upload_id is not None
     await api.gateway.store.abort_multipart_upload(row.object_key, row.multipart_upload_id)
     final = (await api.complete(created)).json()
     assert (final["state"], final["rejection"]["code"]) == ("rejected", "parts_lost")
@@ -333,8 +336,8 @@ async def test_b6_two_processes_finish_a_dropped_upload_once(open_api: OpenApi) 
     created = await api.create(body)
     await api.put(created, body)
     await api.gateway.database.execute(
-        "UPDATE uploads SET state = 'completing', lease_token = gen_random_uuid(), lease_until = now() - interval '1 s',"
-        " assembly = %(assembly)s::jsonb",
+        "UPDATE uploads SET state = 'completing', lease_token = gen_random_uuid(), lease_until = now() - interval '1 s'"
+        ", assembly = %(assembly)s::jsonb",
         {"assembly": await _assembly(api, created)},
     )
     counts = await gather(sweep(api.gateway), sweep(other.gateway))
