@@ -232,7 +232,7 @@ export class Upload extends EventTarget {
       run.abort(); // the other lanes
       const { upload } = this;
       error.upload ??= upload;
-      if (upload?.rejection || (upload && [404, 409, 410].includes(error.status))) this.#forget();
+      if (upload?.rejection) this.#forget();
       this.#to(upload?.state === "rejected" ? "rejected" : "failed");
       this.#settle.reject(error);
     }

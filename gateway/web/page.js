@@ -36,8 +36,8 @@ const cards = [];
 const size = (bytes) => {
   const unit = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
   const value = bytes / 1024 ** unit;
-  const digits = unit && value < 10 ? 1 : 0;
-  return `${value.toFixed(digits)} ${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+  const figures = unit && value < 10 ? value.toFixed(1).replace(".0", "") : value.toFixed(0);
+  return `${figures}\u00a0${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
 };
 
 const time = (seconds) => {
@@ -52,6 +52,22 @@ const clock = (seconds) => {
   const pad = (number) => String(number).padStart(2, "0");
   return h ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
 };
+
+/** Name a codec as people do; what is not in the list keeps the format's own name. */
+const CODECS = [
+  [/avc|h\.?264/i, "H.264"],
+  [/hvc1|hev1|hevc|h\.?265/i, "H.265"],
+  [/av0?1/i, "AV1"],
+  [/vp0?8/i, "VP8"],
+  [/vp0?9/i, "VP9"],
+  [/mp4a|aac/i, "AAC"],
+  [/opus/i, "Opus"],
+  [/vorbis/i, "Vorbis"],
+  [/pcm|sowt|twos/i, "PCM"],
+  [/flac/i, "FLAC"],
+  [/alac/i, "ALAC"],
+];
+const codecName = (codec) => CODECS.find(([pattern]) => pattern.test(codec))?.[1] ?? codec;
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
@@ -171,26 +187,21 @@ class Card {
 
   pause() {
     this.upload.pause();
-    this.focus("resume");
     goOn();
   }
 
   resume() {
     this.upload.resume();
-    this.focus("pause");
   }
 
   async cancel() {
-    this.focus("again");
-    await this.upload.abort().catch(() => {});
-    this.show();
+    await this.upload.abort().catch(() => {}); // what is left behind expires
     goOn();
   }
 
   again() {
     this.prepare();
     goOn();
-    this.focus("cancel");
   }
 
   async download() {
@@ -217,13 +228,6 @@ class Card {
     showAll();
   }
 
-  /** Keep the keyboard where it was when the button under it goes away. */
-  focus(name) {
-    const held = this.element.contains(document.activeElement);
-    this.show();
-    if (held) find(`[data-do=${name}]`, this.element).focus();
-  }
-
   note(text) {
     const verdict = find(".verdict", this.element);
     verdict.hidden = !text;
@@ -238,15 +242,21 @@ class Card {
     const shown = state === "uploading" && !navigator.onLine ? "offline" : state;
     const before = this.element.dataset.state;
     this.element.dataset.state = shown;
-    for (const button of this.element.querySelectorAll("button")) {
-      button.hidden = !BUTTONS[state].includes(button.dataset.do);
-    }
+    this.showButtons(BUTTONS[state]);
     find(".parts", this.element).hidden = state === "new" || (state === "failed" && !this.upload.parts.length);
     if (this.upload.parts.length !== this.#blocks.parts) this.layBlocks();
     this.showProgress(this.#progress);
     this.showVerdict(state);
     if (before !== shown) this.announce(shown);
     showAll();
+  }
+
+  /** Show these, and keep the keyboard on this card when the button under it goes away. */
+  showButtons(names) {
+    const held = document.activeElement;
+    const buttons = [...this.element.querySelectorAll("button")];
+    for (const button of buttons) button.hidden = !names.includes(button.dataset.do);
+    if (this.element.contains(held) && held.hidden) (buttons.find((button) => !button.hidden) ?? this.element).focus();
   }
 
   announce(state) {
@@ -267,12 +277,16 @@ class Card {
   }
 
   showFacts(list, { content_type, size_bytes, detection }) {
-    const codecs = (kind) => [...new Set(detection?.tracks.filter((track) => track.kind === kind).map((t) => t.codec))];
+    const tracks = detection?.tracks ?? [];
+    const codecs = (kind) => {
+      const names = tracks.filter((track) => track.kind === kind && track.codec).map((track) => codecName(track.codec));
+      return [...new Set(names)].join(", ");
+    };
     const facts = [
       ["Type", content_type],
-      ["Container", detection?.container],
-      ["Video", codecs("video").filter(Boolean).join(", ")],
-      ["Audio", codecs("audio").filter(Boolean).join(", ")],
+      ["Container", detection?.container?.toUpperCase()],
+      ["Video", codecs("video")],
+      ["Audio", codecs("audio")],
       ["Duration", detection?.duration_seconds && clock(detection.duration_seconds)],
       ["Size", size(size_bytes)],
     ];
@@ -314,7 +328,7 @@ class Card {
     const { state, file } = this;
     const sent = progress?.sentBytes ?? 0;
     const percent = file.size ? Math.floor((100 * sent) / file.size) : 0;
-    const words = [state === "uploading" ? `${size(sent)} of ${size(file.size)}` : size(file.size)];
+    const words = [/uploading|paused/.test(state) ? `${size(sent)} of ${size(file.size)}` : size(file.size)];
     if (state === "uploading" && navigator.onLine && progress?.secondsLeft) {
       words.push(`${size(progress.bytesPerSecond)}/s`, `${time(progress.secondsLeft)} left`);
     }
@@ -399,8 +413,9 @@ const listen = () => {
   }
 };
 
+const few = config.extensions.length < 7 && config.extensions.map((extension) => extension.toUpperCase()).join(", ");
 find("#limits").textContent =
-  `Audio and video up to ${size(config.maxFileSize)}. Each file is looked at before it counts as ready.`;
+  `${few || "Audio and video"} up to ${size(config.maxFileSize)}, checked before it counts as ready.`;
 takeFromLink();
 listen();
 showAll();

@@ -82,6 +82,7 @@ def gateway_environment(
         "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
         "GATEWAY_ALLOWED_ORIGINS": ",".join(allowed_origins),
         "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
+        "GATEWAY_UPLOAD_PAGE": "token",
         # Part sizes that make a file of a few MiB an upload of several parts.
         "GATEWAY_MIN_PART_SIZE": str(5 * 1024 * 1024),
     }
