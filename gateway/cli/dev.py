@@ -70,6 +70,7 @@ def _introduce(choices: Choices, console: Console) -> None:
     program = _program()
     lines = {
         "Address": choices.address,
+        "Page": f"{choices.address}/",
         "OpenAPI": f"{choices.address}/openapi.json",
         "Key": choices.key,
         "Logs": str(choices.data_dir / "logs"),

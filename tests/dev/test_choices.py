@@ -106,7 +106,8 @@ def test_own_pages_may_use_the_store_by_default(data_dir: Path) -> None:
     choices = choose(_settings(data_dir), "seaweedfs")
     assert choices.allowed_origins == (f"http://127.0.0.1:{choices.port}", f"http://localhost:{choices.port}")
     given = choose(_settings(data_dir, allowed_origins="http://localhost:5173"), "seaweedfs")
-    assert given.allowed_origins == ("http://localhost:5173",)
+    own = (f"http://127.0.0.1:{given.port}", f"http://localhost:{given.port}")
+    assert given.allowed_origins == ("http://localhost:5173", *own)
 
 
 def test_a_data_folder_has_one_user(data_dir: Path) -> None:
