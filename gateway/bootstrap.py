@@ -11,6 +11,7 @@ from gateway.auth.upload_tokens import TokenSigner
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.database.uploads import NOTIFY_CHANNEL
+from gateway.detection import ClamdScanner, Scanner
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
 from gateway.events.fan_out import Wakeups
@@ -128,6 +129,17 @@ def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
     )
 
 
+def scanner_of(settings: Settings) -> Scanner | None:
+    """Build the scanner that the settings name; raises ValueError for an address that is none."""
+    if settings.clamd_address is None:
+        return None
+    return ClamdScanner(
+        settings.clamd_address,
+        max_bytes=settings.scanner_max_bytes,
+        timeout_seconds=settings.scanner_timeout_seconds,
+    )
+
+
 @asynccontextmanager
 async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncIterator[Gateway]:
     """Open everything the use cases need and close it again, work in hand first."""
@@ -157,6 +169,8 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
                 streams=streams_of(settings),
                 tokens=token_signer_of(settings),
                 form_seconds=settings.form_seconds,
+                scanner=scanner_of(settings),
+                scanner_policy=settings.scanner_policy,
             )
             await work.close((grace or Grace()).work_seconds)
     finally:

@@ -9,33 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from gateway.detection.verdict import text
+from gateway.detection.verdict import ScanResult, text
 from gateway.domain.errors import ScannerUnavailable
 
-Policy = Literal["fail_closed", "fail_open"]
+ScannerPolicy = Literal["fail_closed", "fail_open"]
 # clamd's default port (clamd.conf(5), TCPSocket) in every packaged configuration.
 DEFAULT_PORT = 3310
 # An answer is `stream: NAME FOUND`; names are under 100 bytes.
 MAX_ANSWER = 4096
 MAX_CHUNK = 1024 * 1024
+# ClamAV's own table of types (libclamav/filetypes_int.h, seen in 1.4.6) answers OK to files that begin so, unread. The
+# same bytes without their first ones are scanned like any others; no signature is lost that would have been looked for.
+_IGNORED = (b"ID3", b"OggS", b"\xff\xfb\x90", b".RMF")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ScanResult:
-    """What the scanner said; `skipped_reason` is set when it did not look, and `clean` is then not its word."""
-
-    clean: bool
-    signature: str | None = None
-    skipped_reason: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that any JSON encoder takes."""
-        return asdict(self)
 
 
 class Scanner(Protocol):
@@ -49,7 +38,9 @@ class Scanner(Protocol):
         ...
 
 
-async def scan_by_policy(scanner: Scanner, policy: Policy, chunks: AsyncIterator[bytes], size_bytes: int) -> ScanResult:
+async def scan_by_policy(
+    scanner: Scanner, policy: ScannerPolicy, chunks: AsyncIterator[bytes], size_bytes: int
+) -> ScanResult:
     """Scan and let the policy decide about files that nobody looked at.
 
     `fail_closed`: they are not clean; a scanner that does not answer raises ScannerUnavailable, to be tried again.
@@ -130,7 +121,7 @@ class ClamdScanner:
         self, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes], answer: asyncio.Future[str]
     ) -> bool:
         """Send every chunk; False when clamd answered or hung up before the end."""
-        async for chunk in chunks:
+        async for chunk in _looked_into(chunks):
             for start in range(0, len(chunk), MAX_CHUNK):
                 piece = chunk[start : start + MAX_CHUNK]
                 writer.write(len(piece).to_bytes(4) + piece)
@@ -168,6 +159,15 @@ def parse_address(address: str) -> tuple[str, int | None]:
     if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
         return parts.path, None
     raise ValueError("the scanner's address is tcp://host:3310 or unix:///run/clamav/clamd.ctl")
+
+
+async def _looked_into(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Drop the first bytes of a file for whose sake clamd would not look into it."""
+    at_start = True
+    async for chunk in chunks:
+        ignored = next((magic for magic in _IGNORED if at_start and chunk.startswith(magic)), b"")
+        at_start = at_start and not chunk
+        yield chunk[len(ignored) :]
 
 
 async def _answer(reader: asyncio.StreamReader) -> str:

@@ -51,8 +51,20 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What the scanner said; `skipped_reason` is set when it did not look, and `clean` is then not its word."""
+
+    clean: bool
+    signature: str | None = None
+    skipped_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer about one file; `check` and `reason` are set when, and only when, it is refused."""
+    """The answer about one file; `check` and `reason` are set when, and only when, it is refused.
+
+    `scan` is what a scanner said of an accepted file, None where none is set up.
+    """
 
     accepted: bool
     container: str | None = None
@@ -66,6 +78,7 @@ class Verdict:
     by_magic_alone: bool = False
     reads: int = 0
     bytes_read: int = 0
+    scan: ScanResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that any JSON encoder takes."""

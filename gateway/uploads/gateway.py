@@ -12,6 +12,7 @@ from typing import Any
 from gateway.auth.upload_tokens import TokenSigner
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
+from gateway.detection import Scanner, ScannerPolicy
 from gateway.domain.policy import Policy
 from gateway.domain.upload import Upload
 from gateway.events.fan_out import Wakeups
@@ -71,3 +72,5 @@ class Gateway:
     streams: Streams
     tokens: TokenSigner | None = None
     form_seconds: int = 900
+    scanner: Scanner | None = None
+    scanner_policy: ScannerPolicy = "fail_closed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed
 from gateway.streaming import files
 from gateway.uploads.contents import Contents, open_contents
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.scan import rejection_of, scan
 
 _CHANGED = Rejection("object_changed", "The object changed while it was checked. Upload the file again.")
 _MISSING = Rejection("object_missing", "The store no longer holds the object. Upload the file again.")
@@ -47,7 +49,11 @@ async def judge(gateway: Gateway, upload: Upload, contents: Contents) -> tuple[R
     if rejection is not None:
         return rejection, None
     verdict = await detection.inspect(contents)
-    return _check_type(gateway, upload, verdict), verdict
+    rejection = _check_type(gateway, upload, verdict)
+    if rejection is None and (result := await scan(gateway, contents)):
+        verdict = replace(verdict, scan=result)
+        rejection = rejection_of(result)
+    return rejection, verdict
 
 
 def _check_size(gateway: Gateway, upload: Upload, head: Contents) -> Rejection | None:
