@@ -4,12 +4,12 @@
  *     const upload = new Upload(file, { token });
  *     const { upload_id } = await upload.start(); // ready, or an UploadError says why not
  *
- * Every name and option is described in gateway-upload.d.ts. Token and signed URLs stay in memory.
+ * gateway-upload.d.ts describes every option. Token and signed URLs stay in memory.
  */
 
 const MEMORY = "gateway-upload:";
 const ENDS = 64 * 1024; // bytes at either end that tell two files of one name and size apart
-const STALL_MS = 60_000; // a request without a sign of life for this long is given up
+const STALL_MS = 60_000; // no sign of life for this long, and a request is given up
 const EXPIRY_MARGIN_MS = 60_000; // a large part on a slow line must begin well before its URL ends
 const LONGEST_DELAY_MS = 20_000;
 const RATE_WINDOW_MS = 8_000;
@@ -45,7 +45,7 @@ const digestInWorker = (blob) =>
       worker = null; // the page's policy lacks `worker-src blob:`
       resolve(digestHere(blob));
     };
-    worker.onmessage = ({ data }) => (data instanceof ArrayBuffer ? resolve(data) : reject(new Error(data)));
+    worker.onmessage = ({ data }) => (data instanceof ArrayBuffer ? resolve(data) : reject(data));
     worker.postMessage(blob);
   });
 
@@ -130,7 +130,7 @@ const put = ({ method, url, headers }, body, signal, sent) =>
       signal.removeEventListener("abort", stop);
       const { status } = request;
       if (status >= 200 && status < 300) return resolve();
-      // Whatever the store said, the next attempt asks the gateway for a new URL, and it knows what is really wrong.
+      // The next attempt asks the gateway for a new URL, and it knows what is really wrong.
       const why = status ? `The store answered ${status} to a part.` : "The connection to the store broke.";
       reject(new UploadError("part_failed", why, { status, transient: true }));
     };
@@ -364,7 +364,7 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** Return a request for one part. A URL is used once: whatever goes wrong with it, the next attempt has a new one. */
+  /** Return a request for one part. A URL is used once: the next attempt has a new one. */
   async #sign(number, checksum) {
     const known = this.#signed.get(number);
     this.#signed.delete(number);
