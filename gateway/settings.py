@@ -9,14 +9,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.domain.media_types import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-
-AUDIO_EXTENSIONS = (
-    "aac ac3 aif aifc aiff amr au awb caf flac m4a m4b mka mp1 mp2 mp3 oga ogg opus snd spx w64 wav wma"
-).split()
-VIDEO_EXTENSIONS = ("3g2 3gp asf avi f4v flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv qt ts vob webm wmv").split()
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -146,15 +143,10 @@ class Settings(BaseSettings):
         description="Where clamd listens: tcp://host:3310 or unix:///run/clamav/clamd.ctl. Default: no scan.",
     )
     scanner_policy: Literal["fail_closed", "fail_open"] = Field(
-        "fail_closed",
-        description="What becomes of a file that nobody scanned, because the scanner does not answer or the file is "
-        "too large for it: never ready, or ready with the reason noted.",
+        "fail_closed", description="A file that was not scanned (no answer, too large): never ready, or with a note."
     )
     scanner_max_bytes: int = Field(
-        100 * MIB,
-        gt=0,
-        description="Largest file sent to the scanner, bytes. clamd's own StreamMaxLength is 100 MiB by default and "
-        "must not be smaller.",
+        100 * MIB, gt=0, description="Largest file sent to the scanner, bytes; clamd's StreamMaxLength must hold it."
     )
     scanner_timeout_seconds: float = Field(
         120.0, gt=0, description="Longest wait for the scanner without progress, seconds. clamd's ReadTimeout is 120."
@@ -235,8 +227,8 @@ class Settings(BaseSettings):
         32,
         ge=1,
         le=1000,
-        description="Part buffers per process. An upload uses one to three, so this is also the number of files received "
-        "at once; 32 of 8 MiB are 256 MiB.",
+        description="Part buffers per process. An upload uses one to three, so this is also the number of files "
+        "received at once; 32 of 8 MiB are 256 MiB.",
     )
     upload_stream_seconds: float = Field(
         21_600.0, gt=0, description="Longest time one file may take, seconds. 5 GiB at 2 Mbit/s are 6 hours."

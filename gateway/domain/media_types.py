@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 OCTET_STREAM = "application/octet-stream"
+# What may be uploaded unless the settings say otherwise.
+AUDIO_EXTENSIONS = (
+    "aac", "ac3", "aif", "aifc", "aiff", "amr", "au", "awb", "caf", "flac", "m4a", "m4b", "mka", "mp1", "mp2", "mp3",
+    "oga", "ogg", "opus", "snd", "spx", "w64", "wav", "wma",
+)  # fmt: skip
+VIDEO_EXTENSIONS = (
+    "3g2", "3gp", "asf", "avi", "f4v", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "qt",
+    "ts", "vob", "webm", "wmv",
+)  # fmt: skip
 # What a client sends when it does not know; it declares nothing.
 UNDECLARED = frozenset(("", OCTET_STREAM, "binary/octet-stream", "application/x-binary", "*/*"))
 

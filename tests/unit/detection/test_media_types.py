@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.media_types import FAMILIES, content_type_for, match
-from gateway.settings import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
+from gateway.domain.media_types import AUDIO_EXTENSIONS, FAMILIES, VIDEO_EXTENSIONS, content_type_for, match
 
 
 @pytest.mark.parametrize(
