@@ -26,8 +26,9 @@ from gateway.uploads.abort import abort
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.download import download
+from gateway.uploads.finish_form import look_for_form
 from gateway.uploads.list_parts import list_parts
-from gateway.uploads.load import list_page, load, wait_until
+from gateway.uploads.load import list_page, wait_until
 from gateway.uploads.sign import WantedPart, sign
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -101,8 +102,9 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     """Get an upload; with `Prefer: wait=N`, wait up to 30 s for a final state."""
     gateway, identity = gateway_of(request), upload_id_of(upload_id)
     seconds = wait_of(request)
+    found = await look_for_form(gateway, caller, identity)
     if seconds == 0:
-        return json_response(upload_answer(await load(gateway, caller, identity)))
+        return json_response(upload_answer(found))
     upload = await wait_until(gateway, caller, identity, seconds=seconds)
     return json_response(upload_answer(upload), headers={"preference-applied": f"wait={seconds:.0f}"})
 
