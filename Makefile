@@ -38,9 +38,9 @@ dev: $(READY) ## Run the whole gateway on an embedded PostgreSQL and store
 test: $(READY) ## Run the tests on embedded parts; TESTS=path narrows them
 	$(PYTEST) $(QUICK) $(TESTS)
 
-coverage: $(READY) ## Run the tests and hold the line coverage of gateway/
+coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(QUICK) $(TESTS)
+	$(MAKE) test PYTEST="$(BIN)/coverage run -m pytest"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
