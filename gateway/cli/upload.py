@@ -157,6 +157,8 @@ def upload(
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise typer.BadParameter(f"no such file: {', '.join(missing)}", param_hint="FILE")
+    # Named twice (a pattern and a name) it is one file.
+    files = list(dict.fromkeys(files))
     order = Order(content_type, _metadata(metadata or []), not no_checksums, not no_resume, wait)
     try:
         client = Client(url, key, parallel=parallel, retry=Retry(attempts=tries))
@@ -220,6 +222,7 @@ class _Crew:
         except ClientError as exc:
             result = exc
         seconds = time.monotonic() - started
+        self._display.finish(number)
         if isinstance(result, Upload):
             error = None if result.is_final else ClientError("the check goes on; ask for the upload later")
             self._outcomes.put(Outcome(file, exit_of(result), seconds, result, error))

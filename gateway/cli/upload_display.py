@@ -24,14 +24,14 @@ from rich.progress import (
 from gateway.client import Progress as UploadProgress
 from gateway.client.progress import ProgressCallback
 
-_WORDS = {"starting": "", "sending": "", "checking": "checking", "done": "done"}
+_WORDS = {"starting": "", "sending": "", "checking": "checking", "done": ""}
 
 
 class Display:
     """Show bars while files are sent; without a terminal only the lines of `say` appear."""
 
     def __init__(self, files: Sequence[Path], *, quiet: bool) -> None:
-        self._names = [file.name for file in files]
+        self._names = [printable(file.name) for file in files]
         self._sizes = [file.stat().st_size for file in files]
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._bars = Progress(
@@ -46,6 +46,7 @@ class Display:
         )
         self._total: TaskID | None = None
         self._sent = [0] * len(files)
+        self._tasks: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -60,26 +61,36 @@ class Display:
 
     def say(self, text: str, *, out: bool = False) -> None:
         """Print a line, on stdout if *out*; control characters of file names and answers do not reach the terminal."""
-        clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+        clean = printable(text)
         if out and not sys.stdout.isatty():
             typer.echo(clean)
         else:
             self._bars.console.print(escape(clean))
 
     def listener(self, number: int) -> ProgressCallback:
-        """Return the callback that draws file *number*; a file that is done leaves its place to the next."""
-        task: TaskID | None = None
+        """Return the callback that draws file *number*."""
 
         def show(progress: UploadProgress) -> None:
-            nonlocal task
-            if task is None:
-                task = self._bars.add_task(escape(self._names[number]), total=self._sizes[number], note="")
+            if number not in self._tasks:
+                name = escape(self._names[number])
+                self._tasks[number] = self._bars.add_task(name, total=self._sizes[number], note="")
             note = _WORDS[progress.phase]
             if progress.retries and progress.phase in {"starting", "sending"}:
                 note = f"{progress.retries} tried again"
-            self._bars.update(task, completed=progress.sent_bytes, note=note, visible=progress.phase != "done")
+            self._bars.update(self._tasks[number], completed=progress.sent_bytes, note=note)
             self._sent[number] = progress.sent_bytes
             if self._total is not None:
                 self._bars.update(self._total, completed=sum(self._sent))
 
         return show
+
+    def finish(self, number: int) -> None:
+        """Remove the bar of a file that ended, so that its place goes to the next."""
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            self._bars.remove_task(task)
+
+
+def printable(text: str) -> str:
+    """Replace what would move the cursor, change colours or reverse the direction of writing."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

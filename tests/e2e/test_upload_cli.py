@@ -142,7 +142,7 @@ def upload_ids(stack: Stack) -> set[str]:
 
 def test_files_become_ready(command: Command, tone: Path, long_tone: Path) -> None:
     """Several files, small and of many parts, become ready with one command, and each is said in a line."""
-    code, out, _ = command(tone, long_tone)
+    code, out, _ = command(tone, long_tone, tone)
     assert code == 0
     lines = sorted(out.splitlines())
     assert [line.split(": ")[1].split()[0] for line in lines] == ["ready", "ready"]
@@ -345,6 +345,16 @@ def test_bars_on_a_terminal(command: Command, tone: Path, long_tone: Path) -> No
     assert len(lines) == 2
     assert "MiB" in drawn.decode()
     assert "tone.mp3" in drawn.decode()
+
+
+def test_g4_file_names_cannot_steer_the_terminal(command: Command, tone: Path, tmp_path: Path) -> None:
+    """Control characters in a file name reach neither terminal nor log as such, and the file still becomes ready."""
+    file = tmp_path / "a\x1b[31m\u202e\nb.mp3"
+    file.write_bytes(tone.read_bytes())
+    code, out, err = command(file)
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert "\x1b" not in out + err
+    assert "\u202e" not in out + err
 
 
 async def test_the_sdk_from_asyncio(stack: Stack, long_tone: Path, tmp_path: Path) -> None:
