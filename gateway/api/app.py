@@ -39,7 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_gateway(settings) as gateway:
             app.state.gateway = gateway
-            yield
+            async with web.pages_admitted(settings, gateway):
+                yield
 
     app = FastAPI(
         title="Upload gateway",

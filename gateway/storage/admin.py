@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import aiohttp
 from yarl import URL
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What a browser needs for parts, forms and downloads. Without ETag exposed an upload still completes: ListParts knows.
 CORS_METHODS = ("PUT", "POST", "GET", "HEAD")
 CORS_EXPOSED = ("ETag", "Location", "x-amz-checksum-sha256")
+CORS_RULE_ID = "upload-gateway"
 CORS_MAX_AGE_SECONDS = 3600  # Chromium keeps a preflight for two hours at most
 _NOT_IMPLEMENTED = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported", "501"})
 _EXISTS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
@@ -113,21 +114,52 @@ async def put_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsRe
     Returns `not_implemented` on stores that set CORS for the whole server only (MinIO: MINIO_API_CORS_ALLOW_ORIGIN);
     what a browser really gets is for `probe_cors` to say.
     """
-    rule: CORSRuleTypeDef = {
+    async with open_admin(config) as client:
+        return await _put_rules(client, config.bucket, [_rule(origins)])
+
+
+async def add_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
+    """Do the same and keep every rule that others made: ours carries an ID, so it is replaced and never doubled.
+
+    The key needs `s3:GetBucketCORS` too.
+    """
+    async with open_admin(config) as client:
+        try:
+            found = (await client.get_bucket_cors(Bucket=config.bucket))["CORSRules"]
+        except client.exceptions.ClientError as exc:
+            status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status not in (404, 501):
+                raise
+            found = []
+        kept: list[CORSRuleTypeDef] = [_writable(rule) for rule in found if rule.get("ID") != CORS_RULE_ID]
+        return await _put_rules(client, config.bucket, [*kept, _rule(origins)])
+
+
+def _rule(origins: Sequence[str]) -> CORSRuleTypeDef:
+    return {
+        "ID": CORS_RULE_ID,
         "AllowedOrigins": list(origins),
         "AllowedMethods": list(CORS_METHODS),
         "AllowedHeaders": ["*"],
         "ExposeHeaders": list(CORS_EXPOSED),
         "MaxAgeSeconds": CORS_MAX_AGE_SECONDS,
     }
-    async with open_admin(config) as client:
-        try:
-            await client.put_bucket_cors(Bucket=config.bucket, CORSConfiguration={"CORSRules": [rule]})
-        except client.exceptions.ClientError as exc:
-            status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status == 501 or exc.response.get("Error", {}).get("Code") in _NOT_IMPLEMENTED:
-                return "not_implemented"
-            raise
+
+
+def _writable(rule: Any) -> CORSRuleTypeDef:
+    """Drop what a store lists empty and would refuse to be given back."""
+    kept: Any = {name: value for name, value in rule.items() if value not in (None, "", [])}
+    return cast("CORSRuleTypeDef", kept)
+
+
+async def _put_rules(client: S3Client, bucket: str, rules: Sequence[CORSRuleTypeDef]) -> CorsResult:
+    try:
+        await client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+    except client.exceptions.ClientError as exc:
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status == 501 or exc.response.get("Error", {}).get("Code") in _NOT_IMPLEMENTED:
+            return "not_implemented"
+        raise
     return "set"
 
 

@@ -1,0 +1,68 @@
+"""Let the allowed origins' pages use the store, and say where they cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import aiohttp
+
+from gateway.domain.errors import GatewayError, Unavailable
+from gateway.storage import admin
+from gateway.storage.admin import CorsProbe
+from gateway.storage.models import StoreConfig
+
+logger = logging.getLogger(__name__)
+
+BY_HAND = "allow it in the CORS settings of the store (MinIO: MINIO_API_CORS_ALLOW_ORIGIN)"
+NO_RIGHT = (
+    "give the gateway's key s3:GetBucketCORS and s3:PutBucketCORS, or allow it in the CORS settings of the bucket"
+)
+
+
+async def admit_pages(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> list[str]:
+    """Make sure that a browser may send parts from *origins*; return one line for each that may not, with what to do.
+
+    The bucket's rules are touched only when a preflight, asked as a browser asks it, is refused; rules of others stay.
+    *public_endpoint* is the address that clients use. Never raises for a store that refuses or does not answer.
+    """
+    public = replace(config, endpoint=public_endpoint)
+    async with aiohttp.ClientSession() as session:
+        refused = await _refused(public, origins, session)
+        if not refused:
+            return []
+        remedy = await _add_rule(config, origins)
+        still = await _refused(public, origins, session)
+    return [f"A page of {probe.origin} cannot upload: {probe.detail}; {remedy}." for probe in still]
+
+
+async def report_pages(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> None:
+    """Do it, and log a warning for each origin that may not."""
+    try:
+        for line in await admit_pages(config, public_endpoint, origins):
+            logger.warning(line)
+    except Exception:
+        # In the background of a process that serves: an odd store is a line in the log, never the end.
+        logger.exception("the store's CORS could not be checked")
+
+
+async def _refused(public: StoreConfig, origins: Sequence[str], session: aiohttp.ClientSession) -> list[CorsProbe]:
+    probes = []
+    for origin in origins:
+        try:
+            probes.append(await admin.probe_cors(public, origin, session))
+        except Unavailable as exc:
+            probes.append(CorsProbe(origin, 0, allowed=False, detail=f"the store does not answer ({exc.detail})"))
+    return [probe for probe in probes if not probe.allowed]
+
+
+async def _add_rule(config: StoreConfig, origins: Sequence[str]) -> str:
+    """Add our rule to the bucket; return what a person should do if that does not help."""
+    try:
+        result = await admin.add_bucket_cors(config, origins)
+    except Unavailable:
+        return "see that the store runs and that its address is right"
+    except GatewayError:
+        return NO_RIGHT
+    return "look for a proxy that answers OPTIONS itself" if result == "set" else BY_HAND

@@ -1,0 +1,103 @@
+"""Whether pages may use the store is seen to when the API starts, and said where it fails."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from gateway.dev.store import StoreServer
+from gateway.storage.models import StoreConfig
+from gateway.storage.sigv4 import Credentials
+from gateway.uploads.admit_pages import admit_pages, report_pages
+from tests.store.fault_server import answer, fault_server
+
+ORIGIN = "http://127.0.0.1"
+OTHER = "https://other.example"
+
+pytestmark = pytest.mark.store
+
+
+@pytest.fixture
+def bucket(config: StoreConfig, boto3_s3: Any) -> Iterator[StoreConfig]:
+    """Make a bucket without CORS rules."""
+    name = f"bucket-{uuid.uuid4()}"
+    boto3_s3.create_bucket(Bucket=name)
+    yield replace(config, bucket=name)
+    with suppress(ClientError):
+        boto3_s3.delete_bucket(Bucket=name)
+
+
+def rules_of(s3: Any, bucket: StoreConfig) -> list[dict[str, Any]]:
+    """Read the bucket's rules with boto3."""
+    found: list[dict[str, Any]] = s3.get_bucket_cors(Bucket=bucket.bucket)["CORSRules"]
+    return found
+
+
+@pytest.fixture
+def has_rules(store_server: StoreServer) -> None:
+    """Skip on a store that has no CORS by bucket."""
+    if store_server.name == "minio":
+        pytest.skip("MinIO sets CORS for the whole server, at its start")
+
+
+async def test_refused_origin_is_let_in(bucket: StoreConfig, boto3_s3: Any, has_rules: None) -> None:
+    """A bucket that refuses the page's preflight gets a rule; a second look changes nothing."""
+    boto3_s3.put_bucket_cors(
+        Bucket=bucket.bucket,
+        CORSConfiguration={"CORSRules": [{"AllowedOrigins": [OTHER], "AllowedMethods": ["GET"], "ID": "theirs"}]},
+    )
+    for _ in range(2):
+        assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
+        rules = rules_of(boto3_s3, bucket)
+        assert [rule["AllowedOrigins"] for rule in rules] == [[OTHER], [ORIGIN]]
+
+
+async def test_rule_of_ours_is_replaced_not_doubled(bucket: StoreConfig, boto3_s3: Any, has_rules: None) -> None:
+    """When the setting changes, our rule changes, and the rules of others stay."""
+    theirs = {"AllowedOrigins": [OTHER], "AllowedMethods": ["GET"], "ID": "theirs"}
+    boto3_s3.put_bucket_cors(Bucket=bucket.bucket, CORSConfiguration={"CORSRules": [theirs]})
+    for origin in (ORIGIN, "http://127.0.0.1:9999"):
+        assert await admit_pages(bucket, bucket.endpoint, [origin]) == []
+    assert [rule["AllowedOrigins"] for rule in rules_of(boto3_s3, bucket)] == [[OTHER], ["http://127.0.0.1:9999"]]
+
+
+async def test_store_without_rules_by_bucket_says_what_to_do(bucket: StoreConfig, store_server: StoreServer) -> None:
+    """On MinIO an origin it was not started with is one line that names the setting."""
+    if store_server.name != "minio":
+        pytest.skip("this store takes CORS rules")
+    assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
+    [line] = await admit_pages(bucket, bucket.endpoint, [OTHER])
+    assert OTHER in line
+    assert "MINIO_API_CORS_ALLOW_ORIGIN" in line
+
+
+async def test_key_without_the_right_says_which(bucket: StoreConfig, boto3_s3: Any, has_rules: None) -> None:
+    """A key that may not read or write the rules is named as the reason."""
+    theirs = {"AllowedOrigins": [OTHER], "AllowedMethods": ["GET"]}
+    boto3_s3.put_bucket_cors(Bucket=bucket.bucket, CORSConfiguration={"CORSRules": [theirs]})
+    powerless = replace(bucket, credentials=Credentials(bucket.credentials.access_key_id, "not-the-secret"))
+    [line] = await admit_pages(powerless, bucket.endpoint, [ORIGIN])
+    assert "s3:PutBucketCORS" in line
+
+
+async def test_proxy_that_answers_for_the_store_is_suspected(bucket: StoreConfig, has_rules: None) -> None:
+    """When the rule is set and the public address still refuses, something before the store answers."""
+    async with fault_server(answer(405)) as server:
+        [line] = await admit_pages(bucket, server.endpoint, [ORIGIN])
+    assert "405" in line
+    assert "proxy" in line
+
+
+async def test_store_that_is_away_is_a_line_in_the_log(bucket: StoreConfig, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is raised when the store does not answer: the gateway serves on."""
+    away = replace(bucket, endpoint="http://127.0.0.1:9", max_attempts=1, timeout_seconds=1)
+    await report_pages(away, away.endpoint, [ORIGIN])
+    [record] = [record for record in caplog.records if record.name.endswith("admit_pages")]
+    assert "does not answer" in record.getMessage()
+    assert record.exc_info is None
