@@ -61,6 +61,8 @@ _TEXT = (
     (b"<", _PAGE),
     (b"%pdf-", DOCUMENT),
 )
+# XML alone is no page: recorders keep iXML, Adobe's programs XMP and Apple's property lists in their files.
+_ACTIVE = re.compile(rb"(<\?xml[^>]*>\s*)?<(!doctype\s+(html|svg)|html[\s>]|script[\s>/]|svg[\s>])")
 # Not scripts although they begin like one: RFC 4867, section 5.
 _AMR = re.compile(rb"#!AMR(-WB)?(_MC1\.0)?\n")
 _MARKUP = re.compile(rb"<[a-zA-Z!?/]")
@@ -99,10 +101,10 @@ def strong_beginning(data: bytes) -> str | None:
             return what
     if _is_windows_program(data):
         return _PROGRAM
-    lowered = _plain(data[:64]).lower()
-    if lowered.startswith((b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"<?php", b"#!/")):
-        return _PAGE if lowered.startswith(b"<") else _SCRIPT
-    return None
+    lowered = _plain(data[:512]).lower()
+    if _ACTIVE.match(lowered):
+        return _PAGE
+    return _SCRIPT if lowered.startswith((b"<?php", b"#!/")) else None
 
 
 def refuse_beginning(head: bytes) -> None:

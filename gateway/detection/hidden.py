@@ -19,7 +19,7 @@ _PDF = b"%PDF-"
 # (PKWARE APPNOTE 4.3.16). JAR, APK and Office files are ZIPs.
 _ZIP_END = b"PK\x05\x06"
 ZIP_TAIL = 22 + 65_535
-_MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|iframe\s|svg\s)", re.IGNORECASE)
+_MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|svg\s)", re.IGNORECASE)
 # Long enough that media holds them by chance once in many million files.
 _SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (
     (b"%PDF-", re.compile(rb"%PDF-[12]\.\d"), "a PDF document"),

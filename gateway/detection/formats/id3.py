@@ -1,4 +1,4 @@
-"""Step over ID3v2 tags: id3.org, "ID3 tag version 2.4.0 - Main Structure"."""
+"""Step over tags in front of sound: ID3v2 (id3.org, "ID3 tag version 2.4.0 - Main Structure") and APEv2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ MAX_TAGS = 4
 def skip(source: Source, position: int = 0) -> Look[int]:
     """Return the offset behind all tags that stand here."""
     for _ in range(MAX_TAGS):
-        header = yield from source.at(position, 10)
+        header = yield from source.at(position, 32)
+        if header[:8] == b"APETAGEX" and len(header) == 32:
+            # The size counts the items and the footer, not this header.
+            position += 32 + int.from_bytes(header[12:16], "little")
+            continue
         if header[:3] != b"ID3":
             return position
         if len(header) < 10:

@@ -13,8 +13,8 @@ ENOUGH = 6
 
 
 def looks_like(head: bytes) -> bool:
-    """Say whether the file begins with a pack or a video sequence."""
-    return head[:3] == _START and head[3:4] in (b"\xba", b"\xb3")
+    """Say whether the file begins with a pack, a video sequence or, cut out of a stream, a packet."""
+    return head[:3] == _START and len(head) > 3 and (head[3] in (_PACK, _SEQUENCE) or _SYSTEM <= head[3] <= 0xEF)
 
 
 def look(source: Source) -> Look[Structure]:

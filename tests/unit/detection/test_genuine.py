@@ -84,7 +84,9 @@ def test_zeros_between_tag_and_sound_are_skipped(padding: int) -> None:
     assert verdict.accepted
 
 
-@pytest.mark.parametrize(("name", "cut"), [("bare.mp3", 200), ("x.ts", 100), ("x.aac", 77), ("x.ac3", 300)])
+@pytest.mark.parametrize(
+    ("name", "cut"), [("bare.mp3", 200), ("x.mpg", 12), ("x.ts", 100), ("x.aac", 77), ("x.ac3", 300)]
+)
 def test_a_stream_may_begin_inside_a_frame(name: str, cut: int) -> None:
     """A recording cut out of a broadcast is what it was."""
     assert inspect_bytes(media.genuine(name)[cut:]).family == inspect_bytes(media.genuine(name)).family
@@ -119,6 +121,23 @@ def test_an_empty_recording_is_still_a_wav() -> None:
     fmt = media.chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
     body = b"WAVE" + fmt + media.chunk(b"data", b"")
     assert inspect_bytes(b"RIFF" + struct.pack("<I", len(body)) + body).accepted
+
+
+@pytest.mark.parametrize("name", [b"iXML", b"axml", b"bext", b"_PMX", b"cart", b"id3 "])
+def test_metadata_in_xml_is_no_page(name: bytes) -> None:
+    """Field recorders and broadcast tools keep XML in chunks of their own, before the sound."""
+    wav = media.genuine("x.wav")
+    xml = b'<?xml version="1.0" encoding="UTF-8"?>\n<BWFXML><IXML_VERSION>1.5</IXML_VERSION></BWFXML>\n'
+    verdict = inspect_bytes(wav[:12] + media.chunk(name, xml * 20) + wav[12:])
+    assert verdict.reason is None
+
+
+def test_an_ape_tag_may_stand_in_front() -> None:
+    """APEv2 belongs at the end, but taggers have put it at the beginning."""
+    items = b"\3\0\0\0\0\0\0\0Title\0abc"
+    tag = b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, 1, 0xA0000000) + bytes(8)
+    footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(items) + 32, 1, 0x80000000) + bytes(8)
+    assert inspect_bytes(tag + items + footer + media.genuine("bare.mp3")).container == "mp3"
 
 
 def test_a_quicktime_file_needs_no_ftyp() -> None:

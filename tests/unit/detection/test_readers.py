@@ -104,6 +104,8 @@ ENDLESS = {
     + b"\1\0\x13\x88" * 4000,
     "sync bytes": b"\xff\xfb\x90\x64" * 100_000,
     "adts syncs": b"\xff\xf1\x50\x80" * 100_000,
+    "comments": FTYP + box(b"free", b"<!---->" * 3000),
+    "declarations": FTYP + box(b"free", b"<?xml" * 3000),
     "zip ends": media.genuine("bare.mp3") + b"PK\5\6" * 16_000,
     "nested boxes": FTYP + b"".join(struct.pack(">I4s", 80_000 - 8 * depth, b"moov") for depth in range(10_000)),
 }
