@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gateway.database import uploads
 from gateway.database.uploads import Move
-from gateway.domain.errors import Unavailable, WrongState
+from gateway.domain.errors import GatewayError, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.uploads.clean_up import clean_up
@@ -29,7 +29,8 @@ async def abort(gateway: Gateway, principal: Principal, upload_id: UUID) -> Uplo
         async with gateway.database.connection() as connection:
             aborted = await uploads.move(connection, upload.id, change)
         if aborted is not None:
-            with suppress(Unavailable):
+            # What the store does not do now the sweeper asks again.
+            with suppress(GatewayError):
                 await clean_up(gateway, aborted)
             return aborted
         upload = await load(gateway, principal, upload_id)

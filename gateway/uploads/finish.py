@@ -44,8 +44,8 @@ async def finish(gateway: Gateway, upload: Upload) -> Upload:
 
 
 async def _clean_up_now(gateway: Gateway, upload: Upload) -> None:
-    """Delete at once what was rejected; when the store is away the sweeper does it."""
-    with suppress(Unavailable):
+    """Delete at once what was rejected; what the store does not do now the sweeper asks again."""
+    with suppress(GatewayError):
         await clean_up(gateway, upload)
 
 
