@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gateway.detection.beginnings import refuse_beginning
 from gateway.detection.formats import aac, ac3, flac, id3, mpeg_audio, ogg
-from gateway.detection.formats.frames import HEADER, follow
+from gateway.detection.formats.frames import HEADER, FrameHeader, follow
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure, truncated
 
@@ -15,8 +15,11 @@ MAX_FRAME = 1729
 # Taggers leave zeros behind a tag, and some get its size wrong by a few bytes.
 BEHIND_TAG = 8 * 1024
 TRIES = 256
-MAX_ZEROS = 256 * 1024
-_SYNCS = (0xFF, 0x0B, 0x56)
+_HEADERS: dict[int, tuple[FrameHeader, ...]] = {
+    0xFF: (mpeg_audio.frame, aac.adts),
+    0x0B: (ac3.frame,),
+    0x56: (aac.loas,),
+}
 
 
 def look(source: Source) -> Look[Structure | None]:
@@ -63,9 +66,10 @@ def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
     data = yield from source.at(start, within + HEADER)
     tries = 0
     for at, byte in enumerate(data[:within]):
-        if byte not in _SYNCS:
+        header = data[at : at + HEADER]
+        if not any(parse(header) for parse in _HEADERS.get(byte, ())):
             continue
-        found = yield from _at(source, start + at, data[at : at + HEADER])
+        found = yield from _at(source, start + at, header)
         if found is not None:
             return found
         tries += 1
@@ -89,7 +93,7 @@ def _at(source: Source, position: int, header: bytes) -> Look[Structure | None]:
 def _plain(
     source: Source,
     position: int,
-    header: Callable[[bytes], tuple[int, object] | None],
+    header: FrameHeader,
     structure: Callable[[bytes], Structure],
 ) -> Look[Structure | None]:
     chain = yield from follow(source, position, header)

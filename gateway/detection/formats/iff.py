@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from gateway.detection.beginnings import strong_beginning
+from gateway.detection.formats.payload import refuse_hidden
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, text, truncated
+from gateway.detection.verdict import Look, Structure, Track, broken, text, truncated
 
 MAX_CHUNKS = 32
 # Sun's encodings with bytes a sample; 0 where samples are packed.
@@ -50,7 +50,7 @@ def _aiff(source: Source, head: bytes) -> Look[Structure]:
             has_data = 1
         elif not name.isascii() or not name.strip(b"\x00 "):
             raise broken("A chunk has an impossible name", "aiff")
-        yield from _refuse_hidden(source, name, position + 8, "aiff")
+        yield from refuse_hidden(source, name, position + 8, "aiff", skip=8 if name == b"SSND" else 0)
         position += 8 + size + (size & 1)
     if track is None:
         raise truncated("its header, before the description of the sound (COMM)", "aiff")
@@ -74,12 +74,6 @@ def _common(data: bytes, size: int, *, compressed: bool) -> tuple[Track, int, fl
     return Track("audio", codec), frames, round(frames / rate, 3)
 
 
-def _refuse_hidden(source: Source, name: bytes, body: int, container: str) -> Look[None]:
-    payload = yield from source.at(body, 64)
-    if what := strong_beginning(payload) or (name == b"SSND" and strong_beginning(payload[8:])):
-        raise Refused("hidden", f"The file carries {what} in its {text(name)} chunk.", container)
-
-
 def _caf(source: Source, head: bytes) -> Look[Structure]:
     if len(head) < 24:
         raise truncated("its header", "caf")
@@ -99,7 +93,7 @@ def _caf(source: Source, head: bytes) -> Look[Structure]:
         if len(chunk) < 12:
             break
         size = int.from_bytes(chunk[4:12], signed=True)
-        yield from _refuse_hidden(source, chunk[:4], position + 12, "caf")
+        yield from refuse_hidden(source, chunk[:4], position + 12, "caf")
         if chunk[:4] == b"data":
             there = source.size - position - 12
             if size > there and there < 1024:
@@ -125,8 +119,8 @@ def _au(source: Source, head: bytes) -> Look[Structure]:
         raise broken("The header names impossible numbers", "au")
     if offset > source.size:
         raise truncated("its header", "au")
-    yield from _refuse_hidden(source, b"header", 24, "au")
-    yield from _refuse_hidden(source, b"sound", offset, "au")
+    yield from refuse_hidden(source, b"annotation", 24, "au")
+    yield from refuse_hidden(source, b"sound", offset, "au")
     codec, width = _AU[encoding]
     there = source.size - offset
     if size != 0xFFFFFFFF and size > there and there < 1024:

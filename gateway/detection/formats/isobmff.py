@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gateway.detection.beginnings import strong_beginning
 from gateway.detection.formats.isobmff_tracks import read_movie
+from gateway.detection.formats.payload import refuse_hidden
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
@@ -117,10 +117,8 @@ def _note(source: Source, found: _File, kind: bytes, start: int, end: int) -> Lo
         found.has_meta = True
     elif kind in (b"mdat", b"moof"):
         found.has_data = True
-    if kind in _PADDING:
-        payload = yield from source.at(start, 64)
-        if start < end and (what := strong_beginning(payload)):
-            raise Refused("hidden", f"The file carries {what} in its {text(kind)} box.", "mp4")
+    if kind in _PADDING and start < end:
+        yield from refuse_hidden(source, kind, start, "mp4")
 
 
 def _brands(source: Source, found: _File, start: int, end: int) -> Look[None]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.detection.beginnings import strong_beginning
+from gateway.detection.formats.payload import refuse_hidden
 from gateway.detection.formats.wave_format import describe
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, Track, broken, text, truncated
+from gateway.detection.verdict import Look, Structure, Track, broken, truncated
 
 MAX_CHUNKS = 32
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -53,7 +53,7 @@ def _wave(source: Source, head: bytes) -> Look[Structure]:
             position = yield from _resync(source, position)
             continue
         else:
-            yield from _refuse_hidden(source, name, body)
+            yield from refuse_hidden(source, name, body, container, skip=4)
         position = body + size + (size & 1)
     if track is None:
         raise broken("The file has no format chunk (fmt)", container)
@@ -68,12 +68,6 @@ def _resync(source: Source, position: int) -> Look[int]:
     raise broken("A chunk has an impossible name", "wav")
 
 
-def _refuse_hidden(source: Source, name: bytes, body: int) -> Look[None]:
-    payload = yield from source.at(body, 64)
-    if what := strong_beginning(payload) or strong_beginning(payload[4:]):
-        raise Refused("hidden", f"The file carries {what} in its {text(name)} chunk.", "wav")
-
-
 def _data(
     source: Source, body: int, size: int, track: Track | None, byte_rate: int, long_sizes: dict[bytes, int], riff: int
 ) -> Look[Structure]:
@@ -85,7 +79,7 @@ def _data(
     # A recorder that died leaves a long promise and real sound; a header with a few bytes behind it is neither.
     if size > there and there < 1024:
         raise truncated("its sound data", "wav")
-    yield from _refuse_hidden(source, b"data", body)
+    yield from refuse_hidden(source, b"data", body, "wav")
     end = body + min(size, there)
     duration = round(min(size, there) / byte_rate, 3) if byte_rate else None
     outer = long_sizes.get(b"RIFF", riff) + 8
