@@ -93,6 +93,7 @@ class Stream:
     async def comment(self) -> None:
         """Wait for a sign of life."""
         async for line in self._lines:
+            assert not line.startswith("id: "), f"an event came first: {line}"
             if line.startswith(":"):
                 return
         raise AssertionError("the stream ended")
