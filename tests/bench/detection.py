@@ -20,6 +20,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# Run as a file, not as a module, this folder is all that Python knows.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from gateway.detection import Verdict, inspect_file, magic
 from gateway.domain.media_types import FAMILIES, family_of
 from tests.unit.detection import media

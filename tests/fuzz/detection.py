@@ -20,6 +20,9 @@ from pathlib import Path
 
 import psutil
 
+# Run as a file, not as a module, this folder is all that Python knows.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from gateway.detection import inspect_bytes
 from gateway.detection.source import MAX_BYTES, MAX_READS
 from tests.unit.detection import media
