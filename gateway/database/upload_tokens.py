@@ -129,6 +129,17 @@ async def is_live(database: Database, token_id: UUID) -> bool:
     return row is not None
 
 
+async def is_current(database: Database, token_id: UUID) -> bool:
+    """Say whether a token is live and its time is not over; what it opened is asked again while it is open."""
+    row = await database.fetch_one(
+        """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = key_id
+        WHERE upload_tokens.id = %(id)s AND upload_tokens.revoked_at IS NULL AND api_keys.revoked_at IS NULL
+            AND upload_tokens.expires_at > now()""",
+        {"id": token_id},
+    )
+    return row is not None
+
+
 async def allows_origin(database: Database, origin: str) -> bool:
     """Say whether any live token was made for pages of *origin*."""
     row = await database.fetch_one(

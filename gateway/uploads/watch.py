@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from gateway.database import api_keys
+from gateway.database import api_keys, upload_tokens
 from gateway.domain.errors import Unauthenticated
 from gateway.domain.events import BEGINNING, Position
 from gateway.domain.principal import Principal
@@ -14,7 +14,7 @@ from gateway.domain.upload import FINAL_STATES
 from gateway.events.live import Source
 from gateway.events.subscription import Message, Subscription
 from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load, require_live
+from gateway.uploads.load import load
 from gateway.uploads.logs_watched import TenantLog, UploadLog
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
@@ -92,7 +92,10 @@ async def watch_tenant(gateway: Gateway, principal: Principal, after: Position |
 
 
 async def require_welcome(gateway: Gateway, principal: Principal) -> None:
-    """Raise Unauthenticated once the key or the upload token that a stream was opened with is revoked."""
-    if await api_keys.find_live(gateway.database, principal.key_id) is None:
+    """Raise Unauthenticated once the key or the upload token that a stream was opened with is revoked or over."""
+    if principal.token is not None:
+        good = await upload_tokens.is_current(gateway.database, principal.token.token_id)
+    else:
+        good = await api_keys.find_live(gateway.database, principal.key_id) is not None
+    if not good:
         raise Unauthenticated
-    await require_live(gateway, principal)

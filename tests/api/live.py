@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,6 +163,14 @@ async def logged(api: Api, tenant: str = "acme") -> list[tuple[str, str]]:
         {"tenant": tenant},
     )
     return [(str(row["upload_id"]), row["type"]) for row in rows]
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    """Return once *check* holds."""
+    while True:
+        if check():
+            return
+        await asyncio.sleep(0.01)
 
 
 async def cut_listeners(url: str) -> int:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
-from tests.api.live import LiveApi, Seen, Stream, cut_listeners, logged, of, serve, watching
+from tests.api.live import LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching
 
 STORY = ["created", "completing", "validating", "ready"]
 
@@ -167,6 +167,17 @@ async def test_a_lost_database_connection_loses_no_event(api: LiveApi) -> None:
         assert _pairs(await reading) == await logged(api)
 
 
+async def test_streams_begin_anew_after_a_restore_elsewhere(api: LiveApi) -> None:
+    """Events from another cluster's future, reset as the page on watching says, hold no stream up and come first."""
+    created = await api.create(b"x")
+    database = api.gateway.database
+    await database.execute("UPDATE events SET transaction_id = '999999999999'", {})
+    await database.execute("UPDATE events SET transaction_id = '0'", {})
+    async with watching(api, "/v1/events", after="0-0") as stream:
+        await api.call("DELETE", f"/v1/uploads/{created['upload_id']}")
+        assert [one.event for one in await stream.until("aborted")] == ["created", "aborted"]
+
+
 async def _read(stream: Stream, count: int) -> list[Seen]:
     seen = []
     for _ in range(count):
@@ -196,8 +207,7 @@ async def test_one_reader_serves_all_watchers(api: LiveApi) -> None:
     told = await gather(*stories)
     assert [one.event for one in told[0]] == STORY
     assert all(one == told[0] for one in told)
-    while api.gateway.feeds.watchers:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not api.gateway.feeds.watchers)
     assert api.gateway.feeds._feeds == {}
 
 

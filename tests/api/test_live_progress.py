@@ -13,7 +13,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.uploads.gateway import Gateway
 from tests.api.conftest import MIB, gather, large_mp3, mp3_bytes
-from tests.api.live import LiveApi, Seen, Stream, of, serve, watching
+from tests.api.live import LiveApi, Seen, Stream, eventually, of, serve, watching
 
 
 @pytest_asyncio.fixture
@@ -119,8 +119,7 @@ async def test_nobody_asks_when_nobody_watches(api: LiveApi) -> None:
     assert counted.asked == 0
     async with watching(api, of(created)) as stream:
         await _progress(stream, 0)
-    while api.gateway.feeds.watchers:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not api.gateway.feeds.watchers)
     asked = counted.asked
     assert asked >= 1
     await asyncio.sleep(1.5)
@@ -199,8 +198,7 @@ async def test_progress_waits_for_a_store_that_is_away(settings: Settings) -> No
             gate.shut()
             async with watching(api, of(created)) as stream:
                 assert (await stream.fact()).event == "created"
-                while gate.refused < 2:
-                    await asyncio.sleep(0.05)
+                await eventually(lambda: gate.refused >= 2)
                 await api.put(created, body)
                 gate.open = True
                 await _progress(stream, len(body))
