@@ -48,7 +48,7 @@ def body_of(model: type[Any], *, required: bool = True) -> dict[str, Any]:
     "",
     status_code=201,
     response_model=models.CreatedUpload,
-    responses=responses(400, 401, 409, 413, 422, 502, 503),
+    responses=responses(400, 401, 403, 409, 413, 422, 502, 503),
     openapi_extra=body_of(models.CreateUpload)
     | {
         "parameters": [
@@ -78,7 +78,7 @@ async def create_upload(request: Request, caller: Caller) -> Response:
     return json_response(answer, 201, {"location": f"/v1/uploads/{created.upload.id}"})
 
 
-@router.get("", response_model=models.UploadPage, responses=responses(401, 422, 503))
+@router.get("", response_model=models.UploadPage, responses=responses(401, 403, 422, 503))
 async def list_uploads(
     request: Request,
     caller: Caller,
@@ -97,7 +97,7 @@ async def list_uploads(
     return json_response({"uploads": [upload_answer(upload) for upload in page], "next_cursor": next_cursor})
 
 
-@router.get("/{upload_id}", response_model=models.Upload, responses=responses(401, 404, 503))
+@router.get("/{upload_id}", response_model=models.Upload, responses=responses(401, 403, 404, 503))
 async def get_upload(request: Request, caller: Caller, upload_id: str) -> Response:
     """Get an upload; with `Prefer: wait=N`, wait up to 30 s for a final state."""
     gateway, identity = gateway_of(request), upload_id_of(upload_id)
@@ -109,7 +109,9 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     return json_response(upload_answer(upload), headers={"preference-applied": f"wait={seconds:.0f}"})
 
 
-@router.delete("/{upload_id}", status_code=204, response_class=Response, responses=responses(401, 404, 409, 502, 503))
+@router.delete(
+    "/{upload_id}", status_code=204, response_class=Response, responses=responses(401, 403, 404, 409, 502, 503)
+)
 async def abort_upload(request: Request, caller: Caller, upload_id: str) -> Response:
     """Abort an upload and remove its parts; again is fine."""
     await abort(gateway_of(request), caller, upload_id_of(upload_id))
@@ -119,7 +121,7 @@ async def abort_upload(request: Request, caller: Caller, upload_id: str) -> Resp
 @router.post(
     "/{upload_id}/parts/sign",
     response_model=models.SignedParts,
-    responses=responses(401, 404, 409, 410, 413, 422, 503),
+    responses=responses(401, 403, 404, 409, 410, 413, 422, 503),
     openapi_extra=body_of(models.SignParts),
 )
 async def sign_parts(request: Request, caller: Caller, upload_id: str) -> Response:
@@ -133,7 +135,9 @@ async def sign_parts(request: Request, caller: Caller, upload_id: str) -> Respon
     return json_response({"parts": parts_answer(signed)})
 
 
-@router.get("/{upload_id}/parts", response_model=models.StoredParts, responses=responses(401, 404, 409, 410, 502, 503))
+@router.get(
+    "/{upload_id}/parts", response_model=models.StoredParts, responses=responses(401, 403, 404, 409, 410, 502, 503)
+)
 async def get_parts(request: Request, caller: Caller, upload_id: str) -> Response:
     """List the parts that the store really holds."""
     listed = await list_parts(gateway_of(request), caller, upload_id_of(upload_id))
@@ -152,7 +156,7 @@ async def get_parts(request: Request, caller: Caller, upload_id: str) -> Respons
 @router.post(
     "/{upload_id}/complete",
     response_model=models.Upload,
-    responses=responses(401, 404, 409, 410, 413, 422, 502, 503)
+    responses=responses(401, 403, 404, 409, 410, 413, 422, 502, 503)
     | {202: {"model": models.Upload, "description": "It goes on; ask again."}},
     openapi_extra=body_of(models.CompleteUpload, required=False),
 )
@@ -172,7 +176,7 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
     "/{upload_id}/download",
     status_code=307,
     response_class=Response,
-    responses=responses(401, 404, 409, 503)
+    responses=responses(401, 403, 404, 409, 503)
     | {200: {"model": models.Download, "description": "With `Accept: application/json`."}},
 )
 async def download_upload(request: Request, caller: Caller, upload_id: str) -> Response:

@@ -98,6 +98,13 @@ class Forbidden(GatewayError):
     title = "Forbidden"
 
 
+class TokenExhausted(Forbidden):
+    """This upload token has no files left."""
+
+    code = "token_exhausted"
+    title = "Token exhausted"
+
+
 class Conflict(GatewayError):
     """The upload is not in a state that allows this."""
 
@@ -124,13 +131,6 @@ class PartsMismatch(Conflict):
 
     code = "parts_mismatch"
     title = "Parts do not match the plan"
-
-
-class TokenExhausted(Conflict):
-    """This upload token has no files left."""
-
-    code = "token_exhausted"
-    title = "Token exhausted"
 
 
 class IdempotencyInProgress(Conflict):

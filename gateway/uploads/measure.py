@@ -33,10 +33,11 @@ async def check_room(gateway: Gateway, principal: Principal, upload: Upload, par
     """
     limit = upload.size_limit(gateway.policy.max_file_size)
     highest = max(part_numbers, default=1)
+    if highest == 1:
+        return
+    try:
+        await measure(gateway, principal, upload)
+    except NoSuchUpload:
+        raise PartsMismatch("The store no longer holds the parts of this upload.") from None
     if (highest - 1) * S3_MIN_PART_SIZE >= limit:
         raise TooLarge(f"Part {highest} lies past the limit of {limit} bytes.", max_size_bytes=limit)
-    if highest > 1:
-        try:
-            await measure(gateway, principal, upload)
-        except NoSuchUpload:
-            raise PartsMismatch("The store no longer holds the parts of this upload.") from None

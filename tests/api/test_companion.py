@@ -248,7 +248,7 @@ async def test_what_is_too_large_is_stopped_while_it_comes(api: Api) -> None:
 
 
 async def test_a_part_past_the_limit_is_not_signed(api: Api) -> None:
-    """A part number that at least 5 MiB a part before it put past the limit is refused without asking the store."""
+    """A part number that at least 5 MiB a part before it put past the limit is refused."""
     uppy = Uppy(api, (await issue(api, max_size_bytes=10 * MIB))["token"])
     created = await uppy.create()
     assert (await uppy.call("GET", f"/multipart/{created['uploadId']}/2")).status_code == 200

@@ -301,15 +301,15 @@ async def test_d5_fifty_creates_at_once_give_as_many_uploads_as_allowed(api: Api
     """Of 50 parallel creates with a token for 7 files, exactly 7 succeed; an aborted one makes room for one."""
     issued = await issue(api, max_files=7)
     answers = await gather(*(create_with(api, issued["token"], b"x") for _ in range(50)))
-    assert sorted(answer.status_code for answer in answers) == [201] * 7 + [409] * 43
-    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert sorted(answer.status_code for answer in answers) == [201] * 7 + [403] * 43
+    refused = next(answer for answer in answers if answer.status_code == 403)
     assert refused.json()["code"] == "token_exhausted"
     token = (await api.call("GET", f"/v1/upload-tokens/{issued['token_id']}")).json()
     assert token["file_count"] == 7
     created = next(answer.json() for answer in answers if answer.status_code == 201)
     assert (await call_with(api, issued["token"], "DELETE", f"/v1/uploads/{created['upload_id']}")).status_code == 204
     again = await gather(*(create_with(api, issued["token"], b"x") for _ in range(5)))
-    assert sorted(answer.status_code for answer in again) == [201] + [409] * 4
+    assert sorted(answer.status_code for answer in again) == [201] + [403] * 4
 
 
 async def test_d6_a_repeated_create_uses_up_one_file(api: Api) -> None:
