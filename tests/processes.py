@@ -17,7 +17,7 @@ import httpx
 import imageio_ffmpeg
 import psutil
 
-START_SECONDS = 90.0
+START_SECONDS = 150.0
 STOP_SECONDS = 60.0
 
 

@@ -28,6 +28,9 @@ from tests.processes import Process, assert_gone, make_mp3, upload_by_hand
 
 KEY = "a-development-key"
 
+# Several whole stacks one after the other: on two busy cores each start takes longer than most tests.
+pytestmark = pytest.mark.timeout(600)
+
 
 @dataclass
 class Dev:
