@@ -38,13 +38,25 @@ def _eac3(data: bytes) -> tuple[int, object] | None:
     return length, ("eac3", data[4] >> 6)
 
 
-def checksum_is_right(whole: bytes) -> bool:
-    """Check a whole AC-3 frame by its second CRC-16 (polynomial 0x8005), which covers all behind the sync word."""
-    crc = 0
-    for byte in whole[2:]:
-        crc ^= byte << 8
+def _table() -> tuple[int, ...]:
+    """Compute the CRC-16 of each byte, polynomial 0x8005 (ETSI TS 102 366, 6.1.7)."""
+    values = []
+    for byte in range(256):
+        crc = byte << 8
         for _ in range(8):
             crc = (crc << 1 ^ 0x8005) & 0xFFFF if crc & 0x8000 else crc << 1
+        values.append(crc)
+    return tuple(values)
+
+
+_CRC = _table()
+
+
+def checksum_is_right(whole: bytes) -> bool:
+    """Check a whole frame, AC-3 or E-AC-3, by its second CRC, which covers all behind the sync word."""
+    crc = 0
+    for byte in whole[2:]:
+        crc = (crc << 8 & 0xFFFF) ^ _CRC[crc >> 8 ^ byte]
     return len(whole) > 7 and crc == 0
 
 

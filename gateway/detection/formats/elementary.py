@@ -97,11 +97,20 @@ def _plain(
     structure: Callable[[bytes], Structure],
 ) -> Look[Structure | None]:
     chain = yield from follow(source, position, header)
-    if chain.proves:
-        return structure(chain.first)
-    if header is ac3.frame and chain.count and chain.complete:
-        # One frame that is the whole file: its checksum says what a second frame would.
-        length = (ac3.frame(chain.first) or (0, None))[0]
-        whole = yield from source.at(position, length)
-        return structure(chain.first) if ac3.checksum_is_right(whole) else None
-    return None
+    if header is not ac3.frame:
+        return structure(chain.first) if chain.proves else None
+    # AC-3 has a checksum: with it, one frame that is the whole file is enough, and without it no number of frames is.
+    enough = chain.proves or (chain.count > 0 and chain.complete)
+    return structure(chain.first) if enough and (yield from _checks(source, position)) else None
+
+
+def _checks(source: Source, position: int) -> Look[bool]:
+    """Say whether one of the first two AC-3 frames has its checksum; the first may be damaged."""
+    for _ in range(2):
+        parsed = ac3.frame((yield from source.at(position, HEADER)))
+        if parsed is None:
+            return False
+        if ac3.checksum_is_right((yield from source.at(position, parsed[0]))):
+            return True
+        position += parsed[0]
+    return False
