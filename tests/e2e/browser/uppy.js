@@ -50,4 +50,25 @@ export function choose(input) {
   }
 }
 
-Object.assign(window, { begin, choose, ready: true })
+// Version 5 of Golden Retriever keeps its state in localStorage, version 6 in IndexedDB.
+export async function remembered() {
+  const texts = Object.values(localStorage)
+  for (const { name } of await indexedDB.databases()) {
+    const database = await answer(indexedDB.open(name))
+    for (const store of database.objectStoreNames) {
+      const entries = await answer(database.transaction(store).objectStore(store).getAll())
+      texts.push(...entries.map((entry) => JSON.stringify(entry)))
+    }
+    database.close()
+  }
+  return texts.some((text) => text.includes('uploadId'))
+}
+
+function answer(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result)
+    request.onerror = () => reject(request.error)
+  })
+}
+
+Object.assign(window, { begin, choose, remembered, ready: true })
