@@ -186,7 +186,7 @@ class Upload(BaseModel):
 
 
 class StreamedUpload(BaseModel):
-    """A file that the gateway received itself: `object_key` says where the store keeps it, `path` where the disk does."""
+    """A file that the gateway received itself: `object_key` says where in the store, `path` where on the disk."""
 
     upload_id: UUID
     state: State

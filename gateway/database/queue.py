@@ -19,7 +19,7 @@ class JobQueue:
     async def defer(
         self, connection: Connection, task: str, *, lock: str, schedule_at: datetime | None = None, **arguments: str
     ) -> None:
-        """Add a job that exists if, and only if, the caller's transaction commits; of one *lock*, one runs at a time."""
+        """Add a job that exists only if the caller's transaction commits; of one *lock*, one runs at a time."""
         job = self.app.configure_task(
             task, allow_unknown=True, lock=lock, schedule_at=schedule_at, connection=connection, queue="default"
         )

@@ -144,7 +144,7 @@ async def reset(exchange: Exchange) -> bool:
 async def hang(exchange: Exchange) -> bool:
     """Read nothing more and never answer; leave when the client does."""
     transport = exchange.writer.transport
-    while not transport.is_closing():  # noqa: ASYNC110 - a transport has no event for it
+    while not transport.is_closing():  # a transport has no event for it
         await asyncio.sleep(0.01)
     return False
 

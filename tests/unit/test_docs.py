@@ -37,11 +37,13 @@ def test_every_problem_code_is_in_the_api_document() -> None:
 
 def test_every_link_between_documents_leads_somewhere() -> None:
     """A relative link names a file that is there."""
-    broken = []
-    for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
-            if not (document.parent / target).exists():
-                broken.append(f"{document.name}: {target}")
+    links = r"\]\(([^)#:]+)(?:#[^)]*)?\)"
+    broken = [
+        f"{document.name}: {target}"
+        for document in DOCUMENTS
+        for target in re.findall(links, document.read_text())
+        if not (document.parent / target).exists()
+    ]
     assert broken == []
 
 
