@@ -14,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,browser browser/uppy5 browser/uppy6)
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
 
 .DEFAULT_GOAL := help
@@ -50,8 +51,12 @@ test-store: $(READY) ## Run the tests that need a store against STORE=seaweedfs 
 test-big: $(READY) ## Send 5 GiB through the gateway (BIG_SIZE in bytes makes it smaller)
 	TEST_STORE=$(STORE) $(PYTEST) -m big -s --timeout=3600 tests
 
-test-browser: $(READY) ## Run the tests in a real Chromium
-	$(PYTEST) -m browser --timeout=300 tests
+test-browser: $(READY) $(BROWSER_PACKAGES) ## Run the tests in a real Chromium, with Uppy from npm (needs Node 20 or newer)
+	TEST_STORE=$(STORE) $(PYTEST) -m browser --timeout=300 tests/e2e/browser
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@
 
 bench: $(READY) ## Print the benchmarks
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
