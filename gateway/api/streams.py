@@ -12,7 +12,7 @@ import orjson
 from fastapi import WebSocket
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketDisconnect
 
 from gateway.domain.errors import Unauthenticated, Unavailable
 from gateway.domain.events import BEGINNING, Position
@@ -186,8 +186,10 @@ async def _talk(
 async def _listen(websocket: WebSocket) -> None:
     """Return when the client leaves; one that talks is sent away, so that nobody can fill our memory with messages."""
     message = await websocket.receive()
-    if message["type"] == "websocket.receive" and websocket.application_state is WebSocketState.CONNECTED:
-        await websocket.close(CloseCode.POLICY, "this socket only speaks")
+    if message["type"] == "websocket.receive":
+        # The other task may close it at this moment.
+        with suppress(RuntimeError, OSError):
+            await websocket.close(CloseCode.POLICY, "this socket only speaks")
 
 
 async def _left(receive: Receive) -> None:

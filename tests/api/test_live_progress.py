@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 
 from gateway.settings import Settings
@@ -74,6 +75,41 @@ async def test_progress_is_what_the_store_holds(api: LiveApi) -> None:
     assert half.data["bytes_per_second"] > 0
     assert half.data["seconds_left"] > 0
     assert (whole.data["parts"], whole.data["seconds_left"]) == (3, 0)
+
+
+@pytest.mark.parametrize("destination", ["store", "disk"])
+async def test_progress_of_a_streamed_body_is_what_the_gateway_received(settings: Settings, destination: str) -> None:
+    """While a client sends through the gateway, a watcher sees the bytes grow; the store is not asked."""
+    async with serve(settings.model_copy(update={"upload_stream_destination": destination})) as api:
+        body = large_mp3(3 * MIB)
+        created = await api.create(body)
+        counted = Counted(api.gateway)
+        seen = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield body[: 2 * MIB]
+            await seen.wait()
+            yield body[2 * MIB :]
+
+        async with watching(api, of(created)) as stream:
+            path = f"/v1/uploads/{created['upload_id']}/content"
+            headers = {"content-length": str(len(body))}
+            sending = asyncio.create_task(api.call("PUT", path, content=slowly(), headers=headers))
+            growing = await _progress_between(stream, 1, 2 * MIB)
+            asked = counted.asked
+            seen.set()
+            assert (await stream.rest())[-1].event == "ready"
+            assert (await sending).status_code == 201
+    assert growing.data["size_bytes"] == len(body)
+    assert growing.data["parts"] is None
+    assert asked <= 2
+
+
+async def _progress_between(stream: Stream, least: int, most: int) -> Seen:
+    while (seen := await stream.next()) is not None:
+        if seen.event == "progress" and least <= seen.data["bytes_received"] <= most:
+            return seen
+    raise AssertionError("the stream ended without it")
 
 
 async def test_a_tenants_stream_carries_progress_of_what_is_watched(api: LiveApi) -> None:

@@ -1,8 +1,9 @@
 """Measure what a thousand watchers cost the other requests of one API process.
 
-Requests (get and sign, alternating, some creates) come at a fixed rate while nobody watches, while a thousand event
-streams watch one upload, one upload each, and the whole tenant. Rounds alternate, so that a machine whose speed changes
-changes it for all. Watchers read in a process of their own; everything shares this machine's cores.
+Requests (get and sign, alternating, every fortieth a create) come at a fixed rate, and a part a second goes to the
+store, while nobody watches, while a thousand event streams watch one upload, one upload each, and the whole tenant.
+Rounds alternate, so that a machine whose speed changes changes it for all. Watchers read in a process of their own;
+everything shares this machine's cores.
 
     python -m tests.bench.watchers [--watchers 1000] [--rate 40] [--seconds 10] [--rounds 3]
 """
@@ -27,7 +28,8 @@ import psutil
 from tests.bench.api import MIB, serving
 
 GET_READY_SECONDS = 120.0
-CREATE_EVERY = 8
+CREATE_EVERY = 40
+PART_BYTES = 5 * MIB
 CONNECTS_AT_ONCE = 20
 
 
@@ -92,6 +94,7 @@ class Load:
         self.gap = 1.0 / rate
         self.small = {"filename": "a.mp3", "size_bytes": 1000}
         self.upload = ""
+        self.parts = iter(range(1, 1000))
 
     async def call(self, method: str, path: str, body: object | None = None) -> dict[str, object]:
         """Send one request and read the whole answer."""
@@ -110,8 +113,26 @@ class Load:
         else:
             await self.call("POST", f"{path}/parts/sign", {"part_numbers": list(range(1, 11))})
 
+    async def send_parts(self) -> None:
+        """Send a part a second to the store, watched or not, so that there is progress."""
+        async with aiohttp.ClientSession() as store:
+            for number in self.parts:
+                signed = await self.call("POST", f"/v1/uploads/{self.upload}/parts/sign", {"part_numbers": [number]})
+                (part,) = signed["parts"]  # type: ignore[misc]  # the parts of our own answer
+                async with store.put(part["url"], data=bytes(PART_BYTES)) as answer:
+                    assert answer.status == 200, await answer.text()
+                await asyncio.sleep(1)
+
     async def run(self, seconds: float) -> list[float]:
         """Give the latencies, seconds."""
+        sending = asyncio.create_task(self.send_parts())
+        try:
+            return await self._requests(seconds)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _requests(self, seconds: float) -> list[float]:
         began = time.perf_counter()
         latencies: list[float] = []
 
@@ -131,7 +152,7 @@ async def measure(chosen: argparse.Namespace, address: str, key: str, process: p
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:
         load = Load(session, address, chosen.rate)
         await _until_ready(load)
-        large = {"filename": "a.mp4", "size_bytes": 5000 * MIB, "part_size_bytes": 5 * MIB}
+        large = {"filename": "a.mp4", "size_bytes": 5000 * MIB, "part_size_bytes": PART_BYTES}
         load.upload = str((await load.call("POST", "/v1/uploads", large))["upload_id"])
         many = [str((await load.call("POST", "/v1/uploads", load.small))["upload_id"]) for _ in range(chosen.watchers)]
         scenes = {
