@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -28,6 +29,7 @@ from gateway.api import (
 )
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
+from gateway.uploads.try_forgery import report_forgery
 
 BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload, models.CreateUploadToken]
 
@@ -39,8 +41,11 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_gateway(settings) as gateway:
             app.state.gateway = gateway
+            trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
             async with web.pages_admitted(settings, gateway):
                 yield
+            trying.cancel()
+            await asyncio.gather(trying, return_exceptions=True)
 
     app = FastAPI(
         title="Upload gateway",
