@@ -35,6 +35,16 @@ def test_every_problem_code_is_in_the_api_document() -> None:
     assert {code for code in codes if f"`{code}`" not in table} == set()
 
 
+def test_every_rejection_code_is_in_the_api_document() -> None:
+    """Every reason for which a file is refused has a line."""
+    text = (ROOT / "docs/api.md").read_text()
+    code = "\n".join(path.read_text() for path in (ROOT / "gateway/uploads").glob("*.py"))
+    named = set(re.findall(r'Rejection\(\s*"([a-z_]+)"|_reject\(gateway, upload, "([a-z_]+)"', code))
+    codes = {name for pair in named for name in pair if name} | {"extension_mismatch", "content_type_mismatch"}
+    assert len(codes) > 8
+    assert {name for name in codes if f"`{name}`" not in text} == set()
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     """A relative link names a file that is there."""
     links = r"\]\(([^)#:]+)(?:#[^)]*)?\)"
