@@ -62,6 +62,12 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
     app.add_middleware(access_log.AccessLog)
+    _include_routes(app, settings)
+    openapi.install(app, BODIES)
+    return app
+
+
+def _include_routes(app: FastAPI, settings: Settings) -> None:
     app.include_router(uploads.router)
     app.include_router(live.router)
     app.include_router(stream.router)
@@ -74,5 +80,3 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(store_events.router)
     app.include_router(health.router)
     app.include_router(web.routes(settings))
-    openapi.install(app, BODIES)
-    return app
