@@ -47,6 +47,7 @@ class StreamingFileTarget(BaseTarget):
         self._pieces: list[bytes] = []
         self._waiting_bytes = 0
         self._descriptor: int | None = None
+        self._closed = False
 
     @property
     def sha256(self) -> str | None:
@@ -85,14 +86,20 @@ class StreamingFileTarget(BaseTarget):
         await self._drain(0)
 
     async def aclose(self) -> None:
-        """Let go of file and thread."""
+        """Let go of file and thread; again is fine."""
+        if self._closed:
+            return
+        self._closed = True
         self._submit(self._close)
         self._thread.shutdown(wait=False)
         await asyncio.gather(*[asyncio.wrap_future(job) for job in self._jobs], return_exceptions=True)
         self._jobs.clear()
 
     def close(self) -> None:
-        """Let go of file and thread, waiting for them."""
+        """Let go of file and thread, waiting for them; again is fine."""
+        if self._closed:
+            return
+        self._closed = True
         self._submit(self._close)
         self._thread.shutdown(wait=True)
         self._jobs.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -10,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
+from asgi_lifespan import LifespanManager
 
+from gateway.api.app import create_app
+from gateway.settings import Settings
+from gateway.storage.admin import multipart_uploads_of
+from gateway.storage.errors import NoSuchKey
 from tests.api.conftest import Api
 
 BOUNDARY = b"xYzZy42"
@@ -46,7 +53,13 @@ class Sent:
         head, _, self.body = data.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         self.status = int(lines[0].split()[1]) if lines[0] else 0
+        self.sent_bytes = 0
         self.headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+
+    def json(self) -> dict[str, Any]:
+        """Read the body."""
+        told: dict[str, Any] = json.loads(self.body)
+        return told
 
 
 class Served:
@@ -57,6 +70,14 @@ class Served:
         self.port = port
         self.key = key
         self.client = client
+
+    @asynccontextmanager
+    async def as_tenant(self, tenant: str) -> AsyncIterator[Served]:
+        """Give the same server with another tenant's key."""
+        key = await self.api.key(tenant)
+        headers = {"authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=self.client.base_url, headers=headers) as client:
+            yield Served(self.api, self.port, key, client)
 
     async def form(self, file: bytes, filename: str = "tone.mp3", **fields: str) -> httpx.Response:
         """Send a form with an ordinary client."""
@@ -76,7 +97,13 @@ class Served:
     ) -> Sent:
         """Send bytes as they are and read the answer to its end; no header is added but Host and Authorization."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        lines = [f"{method} {path} HTTP/1.1", "Host: gateway.test", f"Authorization: Bearer {self.key}", *(headers or [])]
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: gateway.test",
+            f"Authorization: Bearer {self.key}",
+            *(headers or []),
+        ]
+        sent_bytes = 0
         try:
             writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
             reading = asyncio.create_task(self._read(reader))
@@ -86,9 +113,12 @@ class Served:
                         break
                     writer.write(piece)
                     await writer.drain()
+                    sent_bytes += len(piece)
                     if pause:
                         await asyncio.sleep(pause)
-            return await asyncio.wait_for(reading, answer_seconds)
+            answer = await asyncio.wait_for(reading, answer_seconds)
+            answer.sent_bytes = sent_bytes
+            return answer
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -119,6 +149,26 @@ class Served:
         pieces = [piece async for piece in self.api.gateway.store.stream_object(told["object_key"], if_match=None)]
         return b"".join(pieces)
 
+    async def assert_nothing_left(self) -> None:
+        """Check that no upload is open or ready and neither store nor disk holds anything of any."""
+        assert self.all_files() == []
+        for upload in await self.uploads():
+            assert upload["state"] in ("aborted", "expired", "rejected"), upload
+            found = await self.api.gateway.database.fetch_one(
+                "SELECT object_key, cleanup_pending FROM uploads WHERE id = %(id)s", {"id": upload["upload_id"]}
+            )
+            assert found is not None
+            assert not found["cleanup_pending"]
+            assert await multipart_uploads_of(self.api.gateway.store_config, found["object_key"]) == []
+            with pytest.raises(NoSuchKey):
+                await self.api.gateway.store.head_object(found["object_key"])
+
+    async def uploads(self) -> list[dict[str, Any]]:
+        """List the tenant's uploads."""
+        answer = await self.client.get("/v1/uploads")
+        found: list[dict[str, Any]] = answer.json()["uploads"]
+        return found
+
     def temporary_files(self) -> list[str]:
         """Name what was not given its final name."""
         folder = self.api.settings.upload_dir
@@ -128,6 +178,16 @@ class Served:
         """Name everything in the folder of kept files."""
         folder = self.api.settings.upload_dir
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@asynccontextmanager
+async def running_api(settings: Settings) -> AsyncIterator[Api]:
+    """Run the API with *settings* in this process."""
+    app = create_app(settings)
+    async with LifespanManager(app, startup_timeout=30, shutdown_timeout=30), httpx.AsyncClient() as store:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+            yield Api(client, store, app.state.gateway, settings)
 
 
 @asynccontextmanager
