@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -34,24 +35,25 @@ from gateway.uploads.try_forgery import report_forgery
 BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload, models.CreateUploadToken]
 
 
+@asynccontextmanager
+async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+    async with open_gateway(settings) as gateway:
+        app.state.gateway = gateway
+        trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
+        async with web.pages_admitted(settings, gateway):
+            yield
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Build the application; it opens database and store when its lifespan begins."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(settings) as gateway:
-            app.state.gateway = gateway
-            trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
-            async with web.pages_admitted(settings, gateway):
-                yield
-            trying.cancel()
-            await asyncio.gather(trying, return_exceptions=True)
 
     app = FastAPI(
         title="Upload gateway",
         version=version("upload-gateway"),
         description="Presigned uploads to S3-compatible storage that are checked before they are called ready.",
-        lifespan=lifespan,
+        lifespan=partial(_lifespan, settings),
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
