@@ -48,7 +48,6 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application; it opens database and store when its lifespan begins."""
-
     app = FastAPI(
         title="Upload gateway",
         version=version("upload-gateway"),
