@@ -10,13 +10,9 @@
 const MEMORY = "gateway-upload:";
 const ENDS = 64 * 1024; // bytes at either end that tell two files of one name and size apart
 const STALL_MS = 60_000; // no sign of life for this long, and a request is given up
-const EXPIRY_MARGIN_MS = 60_000; // a large part on a slow line must begin well before its URL ends
+const EXPIRY_MARGIN_MS = 60_000;
 const LONGEST_DELAY_MS = 20_000;
 const RATE_WINDOW_MS = 8_000;
-const WORKER = `onmessage = async ({ data }) => {
-  try { postMessage(await crypto.subtle.digest("SHA-256", await data.arrayBuffer())); }
-  catch (error) { postMessage(String(error)); }
-};`;
 
 export class UploadError extends Error {
   name = "UploadError";
@@ -26,41 +22,47 @@ export class UploadError extends Error {
   }
 }
 
-/* One part is hashed at a time, so that memory holds one however many files are on their way. */
+/* One part is hashed at a time, so memory holds one however many files are on their way. */
 
 let worker;
 let turn = Promise.resolve();
 
-const digestHere = async (blob) => crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
+/** Runs in the worker too. By pieces, because arrayBuffer() of part after part outruns the collector. */
+const sha256 = async (blob) => {
+  const bytes = new Uint8Array(blob.size);
+  const reader = blob.stream().getReader();
+  let at = 0;
+  for (let piece; !(piece = await reader.read()).done; at += piece.value.length) bytes.set(piece.value, at);
+  return crypto.subtle.digest("SHA-256", bytes);
+};
+const WORKER = `onmessage = ({ data }) => (${sha256})(data).then(postMessage, (error) => postMessage(String(error)));`;
 
-const digestInWorker = (blob) =>
+const inWorker = (blob) =>
   new Promise((resolve, reject) => {
+    const here = () => {
+      worker = null; // the page's policy lacks `worker-src blob:`
+      resolve(sha256(blob));
+    };
     try {
       worker ??= new Worker(URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" })));
+      worker.onerror = here;
+      worker.onmessage = ({ data }) => (data instanceof ArrayBuffer ? resolve(data) : reject(data));
+      worker.postMessage(blob);
     } catch {
-      worker = null;
+      here();
     }
-    if (!worker) return resolve(digestHere(blob));
-    worker.onerror = () => {
-      worker = null; // the page's policy lacks `worker-src blob:`
-      resolve(digestHere(blob));
-    };
-    worker.onmessage = ({ data }) => (data instanceof ArrayBuffer ? resolve(data) : reject(data));
-    worker.postMessage(blob);
   });
 
 const digest = (blob) => {
-  const mine = turn.then(() => (worker === null ? digestHere(blob) : digestInWorker(blob)));
+  const mine = turn.then(() => (worker === null ? sha256(blob) : inWorker(blob)));
   turn = mine.catch(() => {});
   return mine.then(
-    (bytes) => new Uint8Array(bytes),
+    (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))),
     () => {
       throw new UploadError("file_unreadable", "The file can no longer be read: it was changed, moved or removed.");
     },
   );
 };
-
-const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
 
 const recall = (key) => {
   try {
@@ -96,7 +98,7 @@ const fingerprint = async (file, endpoint) => {
   const facts = [endpoint, file.name, file.size, file.lastModified].join("\n");
   if (!globalThis.crypto?.subtle) return MEMORY + facts;
   const ends = [file.slice(0, ENDS), file.slice(-ENDS)];
-  return MEMORY + base64(await digest(new Blob([facts, ...ends])));
+  return MEMORY + (await digest(new Blob([facts, ...ends])));
 };
 
 const waitFor = (ms, signal) =>
@@ -130,7 +132,7 @@ const put = ({ method, url, headers }, body, signal, sent) =>
       signal.removeEventListener("abort", stop);
       const { status } = request;
       if (status >= 200 && status < 300) return resolve();
-      // The next attempt asks the gateway for a new URL, and it knows what is really wrong.
+      // The next attempt asks the gateway for a new URL: it knows what is really wrong.
       const why = status ? `The store answered ${status} to a part.` : "The connection to the store broke.";
       reject(new UploadError("part_failed", why, { status, transient: true }));
     };
@@ -174,7 +176,7 @@ export class Upload extends EventTarget {
   start() {
     if (this.state !== "new") return this.#outcome;
     const { signal } = this.#options;
-    const stop = () => this.abort().catch(() => {}); // the sweeper removes what this did not
+    const stop = () => this.abort().catch(() => {});
     signal?.addEventListener("abort", stop);
     if (signal?.aborted) stop();
     else this.#go();
@@ -217,7 +219,7 @@ export class Upload extends EventTarget {
     return `/${this.upload.upload_id}`;
   }
 
-  /** Go from wherever the upload is to its end; a pause leaves quietly and resume comes here again. */
+  /** Go from where the upload is to its end; a pause leaves, and resume comes here again. */
   async #go() {
     const run = (this.#run = new AbortController());
     this.#samples = [];
@@ -246,8 +248,8 @@ export class Upload extends EventTarget {
     const known = this.#key && recall(this.#key);
     this.#checksums = known ? known.checksums : this.#options.checksums && Boolean(globalThis.crypto?.subtle);
     if (known && (await this.#takeUp(known.upload_id))) return;
-    // So that an answer lost on the way does not leave a second upload behind.
-    const headers = { "idempotency-key": base64(crypto.getRandomValues(new Uint8Array(18))) };
+    // A lost answer must not leave a second upload behind.
+    const headers = { "idempotency-key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
     const body = { filename, size_bytes: this.#file.size, content_type: contentType, metadata, part_size_bytes: partSize };
     // Not file.type: a guess from the name, which the gateway makes better.
     if (this.#checksums) body.part_checksums = "sha256";
@@ -282,7 +284,7 @@ export class Upload extends EventTarget {
     });
   }
 
-  /** Take from the gateway what the store holds; where it knows checksums, the file is held against them. */
+  /** See what the store holds; where it knows checksums, the file is held against them. */
   async #list() {
     const { parts } = await this.#ask("GET", `${this.#at}/parts`);
     const held = new Map(parts.map((part) => [part.part_number, part]));
@@ -346,7 +348,7 @@ export class Upload extends EventTarget {
       let checksum;
       if (this.#checksums) {
         this.#mark(part, "hashing");
-        checksum = base64(await digest(body));
+        checksum = await digest(body);
         if (part.held === checksum) return;
       }
       const signed = await this.#sign(part.partNumber, checksum);
@@ -364,7 +366,7 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** Return a request for one part. A URL is used once: the next attempt has a new one. */
+  /** Return a request for one part; its URL is used once. */
   async #sign(number, checksum) {
     const known = this.#signed.get(number);
     this.#signed.delete(number);
@@ -373,7 +375,7 @@ export class Upload extends EventTarget {
     return (await this.#call("POST", `${this.#at}/parts/sign`, { body })).parts[0];
   }
 
-  /** Try until it works, is hopeless, or was tried often enough; being off line is not a try. */
+  /** Try until it works or is hopeless; off line is not a try. */
   async #persist(work, part) {
     const { signal } = this.#run;
     for (let attempt = 1; ; attempt++) {
