@@ -19,6 +19,7 @@ from gateway.api.app import create_app
 from gateway.settings import Settings
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchKey
+from gateway.uploads.sweep import sweep
 from tests.api.conftest import Api
 
 BOUNDARY = b"xYzZy42"
@@ -168,6 +169,19 @@ class Served:
         answer = await self.client.get("/v1/uploads")
         found: list[dict[str, Any]] = answer.json()["uploads"]
         return found
+
+    async def only_upload(self) -> dict[str, Any]:
+        """Wait for the upload of a form that is coming in."""
+        for _ in range(200):
+            if found := await self.uploads():
+                return found[0]
+            await asyncio.sleep(0.05)
+        raise AssertionError("no upload was created")
+
+    async def swept(self) -> None:
+        """Sweep once, as the worker does, with every wait over."""
+        await self.api.gateway.database.execute("UPDATE uploads SET updated_at = now() - interval '1 day'", {})
+        await sweep(self.api.gateway)
 
     def temporary_files(self) -> list[str]:
         """Name what was not given its final name."""

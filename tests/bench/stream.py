@@ -136,9 +136,8 @@ def main() -> None:
                     measured[name].append((seconds, cpu_seconds(process) - before))
                     if os.environ.get("BENCH_VERBOSE"):
                         print(name, f"{seconds:.1f} s", process.cpu_times(), flush=True)
-                for kept in [*folder.rglob("*.mp3"), *folder.rglob("*.tmp")]:
-                    if kept.name != "tone.mp3":
-                        kept.unlink()
+                for kept in [*folder.glob("[gf]*.mp3"), *folder.glob("*/kept/*")]:
+                    kept.unlink()
         for name, runs in measured.items():
             wall = statistics.median(seconds for seconds, _ in runs)
             cpu = statistics.median(seconds for _, seconds in runs) * 1024 * MIB / SIZE
