@@ -52,7 +52,7 @@ test-big: $(READY) ## Send 5 GiB through the gateway (BIG_SIZE in bytes makes it
 	TEST_STORE=$(STORE) $(PYTEST) -m big -s --timeout=3600 tests
 
 test-browser: $(READY) $(BROWSER_PACKAGES) ## Run the tests in a real Chromium, with Uppy from npm (needs Node 20 or newer)
-	TEST_STORE=$(STORE) $(PYTEST) -m browser --timeout=300 tests/e2e/browser
+	TEST_STORE=$(STORE) $(PYTEST) -m "browser and not big" --timeout=300 tests/e2e/browser
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MIB = 1024 * 1024
-SIZE = 1024 * MIB
-MOST_GROWTH = 256 * MIB
-"""A quarter of the file: the part being hashed, twice over, and what the collector has not come to yet."""
+SIZE_ASKED = 1024 * MIB
+SIZE = min(SIZE_ASKED, int(os.environ.get("BIG_SIZE") or SIZE_ASKED))
+MOST_GROWTH = 192 * MIB
+"""What one part takes that is hashed, twice over, and what the collector has not come to: 110 to 140 MiB were seen."""
 
 
 def make_wav(path: Path, size_bytes: int) -> Path:
@@ -72,4 +73,4 @@ def test_memory_is_flat(page: Page, gateway: Gateway, s3: Any, tmp_path: Path) -
         record = api.get("/v1/uploads", params={"limit": 1}).json()["uploads"][0]
     assert stored_sha256(s3, BUCKET, record["object_key"]) == sha256_of(file)
     assert growth["renderer"] < MOST_GROWTH
-    assert sum(growth.values()) < 2 * MOST_GROWTH
+    assert sum(growth.values()) < 1.5 * MOST_GROWTH
