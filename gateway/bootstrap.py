@@ -22,6 +22,7 @@ from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import open_store
 from gateway.storage.sigv4 import Credentials
+from gateway.streaming.doors import Doors
 from gateway.streaming.limits import Pace, Streams
 from gateway.streaming.slots import Slots
 from gateway.uploads.gateway import Gateway, Work
@@ -111,6 +112,7 @@ def streams_of(settings: Settings) -> Streams:
         chunk_size=settings.chunk_size,
         part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
         slots=Slots(settings.upload_stream_buffers),
+        doors=Doors(),
         pace=Pace(
             deadline_seconds=settings.upload_stream_seconds,
             stall_seconds=settings.upload_stream_stall_seconds,

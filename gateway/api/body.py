@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 from starlette.types import Message
 
-from gateway.domain.errors import LengthRequired, Malformed, RequestTimeout
-from gateway.streaming.limits import Pace
+from gateway.domain.errors import LengthRequired, Malformed, RequestTimeout, Unavailable
+from gateway.streaming.limits import Streams
 
 SMALL_BYTES = 16 * 1024
 COALESCE_SECONDS = 0.01
@@ -24,15 +24,29 @@ class ClientGone(Exception):
 class PacedBody:
     """Iterate over a body; raises RequestTimeout when it comes too slowly and ClientGone when it breaks off."""
 
-    def __init__(self, request: Request, pace: Pace) -> None:
+    def __init__(self, request: Request, streams: Streams) -> None:
         self.received_bytes = 0
         self.ended = False
         request.state.body = self
         self._receive = request.receive
-        self._pace = pace
+        self._pace = streams.pace
+        self._doors = streams.doors
+        self._waiting: asyncio.Timeout | None = None
+        self._cut = False
+
+    def cut(self) -> None:
+        """Read no more of it: the process is about to end."""
+        self._cut = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield pieces of at most what the server holds back, usually 64 to 300 KiB."""
+        with self._doors.entered(self):
+            async for piece in self._pieces():
+                yield piece
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._pace.deadline_seconds
         waited = 0.0
@@ -55,10 +69,14 @@ class PacedBody:
 
     async def _next(self, seconds: float) -> Message:
         try:
-            async with asyncio.timeout(max(seconds, 0.0)):
+            async with asyncio.timeout(0.0 if self._cut else max(seconds, 0.0)) as self._waiting:
                 return await self._receive()
         except TimeoutError as exc:
+            if self._cut:
+                raise Unavailable("The gateway is restarting; send the file again.") from exc
             raise RequestTimeout from exc
+        finally:
+            self._waiting = None
 
 
 def length_of(request: Request) -> int | None:

@@ -82,13 +82,13 @@ async def _receive_form(request: Request, caller: Principal) -> Upload:
     gateway = gateway_of(request)
     boundary = boundary_of(request.headers.get("content-type", ""))
     _length_within(request, gateway.policy.max_file_size, OVERHEAD_BYTES)
-    return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams.pace))
+    return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
 
 
 async def _receive_content(request: Request, caller: Principal, upload_id: str) -> Upload:
     gateway, identity = gateway_of(request), upload_id_of(upload_id)
     length = _length_within(request, gateway.policy.max_file_size)
-    body = PacedBody(request, gateway.streams.pace)
+    body = PacedBody(request, gateway.streams)
     return await stream_content(gateway, caller, identity, body, length=length)
 
 

@@ -21,6 +21,9 @@ GRACE_SECONDS = 30
 STREAMS_SECONDS = 2.0
 """Time for open streams to tell their watchers to come back elsewhere."""
 
+BODIES_SECONDS = 15.0
+"""Time for files that are coming in: half of the grace, so that the other half cleans up after those that are not."""
+
 UNREAD_MILLISECONDS = 60_000
 """Time the kernel keeps a connection whose other side takes nothing: no answer here is worth more than its memory."""
 
@@ -42,6 +45,7 @@ class StreamingServer(uvicorn.Server):
         """Stop serving."""
         gateway = getattr(self.config.app.state, "gateway", None)  # type: ignore[union-attr]  # our own application
         if gateway is not None:
+            gateway.streams.doors.close(BODIES_SECONDS)
             await gateway.feeds.close(STREAMS_SECONDS)
         await super().shutdown(sockets)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gateway.streaming.doors import Doors
 from gateway.streaming.slots import Slots
 
 GRACE_SECONDS = 30.0
@@ -34,4 +35,5 @@ class Streams:
     chunk_size: int
     part_size: int
     slots: Slots
+    doors: Doors
     pace: Pace
