@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.dev.processes import Child, StackError, kept_ports
@@ -26,11 +26,13 @@ def find_binary() -> Path | None:
     return Path(found) if found else None
 
 
-def start(folder: Path, *, allowed_origins: Sequence[str] = ()) -> StoreServer:
+def start(
+    folder: Path, *, allowed_origins: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> StoreServer:
     """Start MinIO on the data in *folder* and wait until it answers. The caller makes the bucket.
 
     *allowed_origins* are the web origins that may use the store. MinIO takes them at the start only (PutBucketCors
-    answers 501) and would otherwise reflect every origin.
+    answers 501) and would otherwise reflect every origin. *environment* adds settings of MinIO's own.
 
     Raises:
         StackError: No binary, or the store does not start.
@@ -56,6 +58,7 @@ def start(folder: Path, *, allowed_origins: Sequence[str] = ()) -> StoreServer:
             "MINIO_API_CORS_ALLOW_ORIGIN": ",".join(allowed_origins) or "http://127.0.0.1",
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
+            **(environment or {}),
         },
     )
     child.start_until(lambda: _ready(port), START_SECONDS)
