@@ -269,12 +269,15 @@ def test_token_stays_in_the_tab(visit: Callable[..., Page], gateway: Gateway, me
 def test_keyboard_is_enough(visit: Callable[..., Page], media: Callable[[int], Path]) -> None:
     """Choosing, pausing, resuming and removing work by keys alone, and the focus is never lost."""
     page = visit()
+    choosers: list[Any] = []
+    # Listening early: the browser is told to hand over its file chooser without waiting for its answer.
+    page.on("filechooser", lambda chooser: choosers.append(chooser))  # noqa: PLW0108 - a builtin cannot be marked by Playwright
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "choose"
     session = slow_down(page)
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(media(30 * MIB))
+    page.keyboard.press("Enter")
+    until(lambda: page.evaluate("true") and len(choosers) == 1)
+    choosers[0].set_files(media(30 * MIB))
     wait_for(page, "uploading")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.dataset.do") == "pause"
