@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +107,8 @@ class HoldingProxy:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("connection", "transfer-encoding")}
         url = URL(f"{self._target}{request.rel_url.raw_path_qs}", encoded=True)
         body = await request.read()
-        async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:
+        data = io.BytesIO(body) if body else None
+        async with self._session.request(request.method, url, headers=headers, data=data) as answer:
             kept = {
                 k: v
                 for k, v in answer.headers.items()

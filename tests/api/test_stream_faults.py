@@ -62,10 +62,11 @@ async def test_a_client_that_goes_away_leaves_nothing(served: Served, sent: int)
 
 async def test_b10_a_process_that_ends_says_so(served: Served) -> None:
     """When the process is to end, a form in mid-body is answered 503 after the grace, and another is not begun."""
-    reader, _ = await half_sent(served, form_body(large_mp3(9 * MIB)), 9 * MIB)
+    reader, writer = await half_sent(served, form_body(large_mp3(9 * MIB)), 9 * MIB)
     served.api.gateway.streams.doors.close(0.2)
     assert (await served.form(large_mp3(9000))).status_code == 503
     assert (await reader.readline()).split()[1] == b"503"
+    writer.close()
     assert (await ended(served))["state"] == "aborted"
     await served.assert_nothing_left()
 
@@ -75,7 +76,7 @@ async def test_b10_a_process_that_ends_says_so(served: Served) -> None:
 async def test_b2_a_store_that_fails_in_mid_stream_is_503(
     open_api: OpenApi, tmp_path: Path, operation: str, moment: Any
 ) -> None:
-    """A store that does not take the parts ends the form with 503 in bounded time, and nothing of it is ready or kept."""
+    """A store that does not take the parts ends the form with 503 in bounded time; nothing of it is ready or kept."""
     plain = await open_api()
     with HoldingProxy(plain.settings.s3_endpoint, operation, moment).running() as proxy:
         api = await open_api(s3_endpoint=proxy.address, upload_dir=tmp_path / "kept")
@@ -96,7 +97,8 @@ async def test_b2_a_part_that_fails_once_is_sent_again(open_api: OpenApi, tmp_pa
         body = large_mp3(20 * MIB)
         async with serve(api) as served:
             sending = asyncio.create_task(served.form(body))
-            await asyncio.to_thread(proxy.wait_until_held)
+            while "UploadPart" not in proxy.seen:
+                await asyncio.sleep(0.01)
             proxy.let_go()
             answer = await sending
             assert answer.status_code == 201, answer.text
