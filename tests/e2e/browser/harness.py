@@ -92,12 +92,12 @@ class Gateway:
         return token
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0, every: float = 0.02) -> None:
     """Wait until *true* answers True; a page under a strict policy cannot be waited for from inside."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def run_once(environment: Mapping[str, str], cwd: Path, *arguments: str) -> str:
