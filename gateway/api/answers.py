@@ -35,6 +35,7 @@ def upload_answer(upload: Upload) -> dict[str, Any]:
         "part_size_bytes": upload.part_size_bytes,
         "part_count": plan.part_count if plan else None,
         "object_key": upload.object_key,
+        **({"path": upload.path} if upload.on_disk else {}),
         "etag": upload.observed_etag if upload.state is State.READY else None,
         "metadata": upload.metadata,
         "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,

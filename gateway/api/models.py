@@ -176,6 +176,7 @@ class Upload(BaseModel):
     part_size_bytes: int | None
     part_count: int | None
     object_key: str
+    path: str | None = Field(None, description="Where the gateway's own disk keeps it, if it does.")
     etag: str | None
     metadata: dict[str, Any]
     rejection: Rejection | None

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,7 +18,6 @@ from gateway.api.body import ClientGone, PacedBody, length_of
 from gateway.api.problems import problem_response, responses
 from gateway.api.requests import gateway_of, principal_of, upload_id_of
 from gateway.domain.errors import GatewayError, TooLarge
-from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.streaming.form import OVERHEAD_BYTES, boundary_of
 from gateway.uploads.stream import stream_form
@@ -27,7 +26,6 @@ from gateway.uploads.stream_content import stream_content
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["streaming"])
-Caller = Annotated[Principal, Depends(principal_of)]
 
 LINGER_SECONDS = 2.0
 LINGER_PIECES = 100
@@ -53,11 +51,14 @@ FORM = {
     response_model=models.StreamedUpload,
     responses=responses(400, 401, 408, 411, 413, 422, 502, 503, 507)
     | {202: {"model": models.StreamedUpload, "description": "All bytes are there, the check goes on."}},
-    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}},
+        "security": [{"bearer": []}],
+    },
 )
-async def upload_stream(request: Request, caller: Caller) -> Response:
+async def upload_stream(request: Request) -> Response:
     """Send a file as a form, up to 5 GiB; it is piped on while it arrives."""
-    return await _answered(request, _receive_form(request, caller))
+    return await _answered(request, _receive_form(request))
 
 
 @router.put(
@@ -73,20 +74,20 @@ async def upload_stream(request: Request, caller: Caller) -> Response:
     },
     status_code=201,
 )
-async def upload_content(request: Request, caller: Caller, upload_id: str) -> Response:
+async def upload_content(request: Request, upload_id: str) -> Response:
     """Send the file of a created upload as it is (`curl -T`); after a failure it can be sent again."""
-    return await _answered(request, _receive_content(request, caller, upload_id))
+    return await _answered(request, _receive_content(request, upload_id))
 
 
-async def _receive_form(request: Request, caller: Principal) -> Upload:
-    gateway = gateway_of(request)
+async def _receive_form(request: Request) -> Upload:
+    gateway, caller = gateway_of(request), await principal_of(request)
     boundary = boundary_of(request.headers.get("content-type", ""))
     _length_within(request, gateway.policy.max_file_size, OVERHEAD_BYTES)
     return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
 
 
-async def _receive_content(request: Request, caller: Principal, upload_id: str) -> Upload:
-    gateway, identity = gateway_of(request), upload_id_of(upload_id)
+async def _receive_content(request: Request, upload_id: str) -> Upload:
+    gateway, caller, identity = gateway_of(request), await principal_of(request), upload_id_of(upload_id)
     length = _length_within(request, gateway.policy.max_file_size)
     body = PacedBody(request, gateway.streams)
     return await stream_content(gateway, caller, identity, body, length=length)

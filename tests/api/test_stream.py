@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import shutil
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -117,13 +118,17 @@ async def test_c1_no_name_of_a_client_becomes_a_path(served: Served, filename: s
     assert all(name == place.name for name in served.all_files())
 
 
-async def test_without_a_key_nothing_is_read(served: Served) -> None:
-    """A form of nobody is 401 before its body."""
-    answer = await served.client.post(
-        "/upload/stream", files={"file": ("a.mp3", large_mp3(9000))}, headers={"authorization": "Bearer gw_no"}
-    )
-    assert answer.status_code == 401
-    await served.assert_nothing_left()
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_without_a_key_nothing_is_read(served: Served, method: str) -> None:
+    """A body of nobody's is 401 before it is read, and the connection ends with the answer."""
+    path = "/upload/stream" if method == "POST" else f"/v1/uploads/{uuid.uuid4()}/content"
+    served.key = "gw_no"
+    lines = [f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}", f"Content-Length: {4 * 1024 * MIB}"]
+    endless = (bytes(65536) for _ in range(65536))
+    answer = await served.raw(endless, path=path, method=method, headers=lines)
+    assert answer.status == 401
+    assert answer.headers["connection"] == "close"
+    assert answer.sent_bytes < 16 * MIB
 
 
 async def test_nobody_completes_or_takes_over_what_is_being_received(served: Served) -> None:
