@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import SecretStr
+
 from gateway.auth.upload_tokens import TokenSigner
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
@@ -76,13 +78,20 @@ def store_config_of(settings: Settings) -> StoreConfig:
 
 
 def presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
-    """Build the signer of clients' URLs: for the public address and, if there is one, with the separate key."""
+    """Build the signer of uploads: for the public address and, if there is one, with the separate key."""
+    return _presigner(settings, clock, settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key)
+
+
+def download_presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
+    """Build the signer of downloads. Not the uploads' key: one that reads lets an uploader copy what it may read."""
+    return _presigner(settings, clock, settings.s3_download_access_key_id, settings.s3_download_secret_access_key)
+
+
+def _presigner(settings: Settings, clock: StoreClock, key_id: str | None, secret: SecretStr | None) -> Presigner:
     config = store_config_of(settings)
     credentials = config.credentials
-    if settings.s3_signing_access_key_id and settings.s3_signing_secret_access_key:
-        credentials = Credentials(
-            settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key.get_secret_value()
-        )
+    if key_id and secret:
+        credentials = Credentials(key_id, secret.get_secret_value())
     endpoint = settings.s3_public_endpoint or settings.s3_endpoint
     return Presigner(endpoint, config.bucket, config.region, credentials, config.addressing_style, clock)
 
@@ -163,6 +172,7 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
                 store=store,
                 store_config=config,
                 presigner=presigner_of(settings, clock),
+                download_presigner=download_presigner_of(settings, clock),
                 queue=JobQueue(url),
                 wakeups=wakeups,
                 feeds=feeds_of(settings, wakeups),

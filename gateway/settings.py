@@ -96,10 +96,17 @@ class Settings(BaseSettings):
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary credentials.")
     s3_signing_access_key_id: str | None = Field(
         None,
-        description="Separate access key that signs clients' URLs, best allowed PutObject on the prefix and "
-        "GetObject only: its id is public, because every URL shows it. Default: the gateway's own key.",
+        description="Separate access key that signs uploads, best allowed s3:PutObject on the prefix only: its id is "
+        "public, because every URL shows it, and with a right to read uploaders may copy other objects into theirs on "
+        "stores that take an unsigned x-amz-copy-source (MinIO). Default: the gateway's own key.",
     )
     s3_signing_secret_access_key: SecretStr | None = Field(None, description="Secret of the signing key.")
+    s3_download_access_key_id: str | None = Field(
+        None,
+        description="Separate access key that signs downloads, best allowed s3:GetObject on the prefix only. "
+        "Default: the gateway's own key.",
+    )
+    s3_download_secret_access_key: SecretStr | None = Field(None, description="Secret of the download key.")
     s3_addressing_style: Literal["path", "virtual"] = Field(
         "path", description="`path` (MinIO, SeaweedFS) or `virtual` (bucket in the host name, AWS)."
     )
@@ -297,4 +304,6 @@ class Settings(BaseSettings):
             raise ValueError("GATEWAY_MIN_PART_SIZE is larger than GATEWAY_MAX_PART_SIZE")
         if (self.s3_signing_access_key_id is None) != (self.s3_signing_secret_access_key is None):
             raise ValueError("the signing key needs both its id and its secret")
+        if (self.s3_download_access_key_id is None) != (self.s3_download_secret_access_key is None):
+            raise ValueError("the download key needs both its id and its secret")
         return self

@@ -16,7 +16,7 @@ _COLUMNS = """id, tenant_id, key_id, policy, max_files, max_size_bytes, metadata
     expires_at, revoked_at"""
 
 _COUNTED = """token_id = upload_tokens.id AND state NOT IN ('aborted', 'expired')
-    AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND lease_until < now())"""
+    AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND coalesce(lease_until < now(), false))"""
 """Uploads that count against max_files: not those that were given up, nor intents the store never answered."""
 
 

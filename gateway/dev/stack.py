@@ -106,6 +106,8 @@ def _store_settings(store: StoreServer) -> dict[str, str]:
         "s3_bucket": store.bucket,
         "s3_access_key_id": store.access_key_id,
         "s3_secret_access_key": store.secret_access_key,
+        "s3_download_access_key_id": store.access_key_id,
+        "s3_download_secret_access_key": store.secret_access_key,
         "s3_signing_access_key_id": store.access_key_id,
         "s3_signing_secret_access_key": store.secret_access_key,
         "s3_addressing_style": "path",

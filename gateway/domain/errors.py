@@ -119,6 +119,13 @@ class WrongState(Conflict):
     title = "Wrong state"
 
 
+class ObjectChanged(Conflict):
+    """The store no longer holds the content that was checked."""
+
+    code = "object_changed"
+    title = "Object changed"
+
+
 class LeaseLost(Conflict):
     """Another process went on with this upload."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.domain.errors import ExtensionNotAllowed, Invalid, TooLarge
@@ -53,6 +54,13 @@ def check_filename(filename: str) -> str:
     if "\x00" in filename:
         raise Invalid("filename holds a NUL character.")
     return filename
+
+
+def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return *metadata* if it can be kept as it is; raise Invalid for a NUL, which PostgreSQL has in no text."""
+    if any("\x00" in text for pair in metadata.items() for text in pair):
+        raise Invalid("metadata holds a NUL character.")
+    return dict(metadata)
 
 
 def extension_of(filename: str) -> str:

@@ -153,6 +153,9 @@ def parse_xml(data: bytes) -> Element:
         parser.Parse(data.lstrip(), True)
     except expat.ExpatError as exc:
         raise Malformed(expat.errors.messages.get(exc.code, "not well formed")) from exc
+    except (LookupError, UnicodeError) as exc:
+        # A declaration names the encoding, and Python looks for a codec of that name.
+        raise Malformed("an encoding that XML has not") from exc
     assert builder.root is not None, "expat refuses a document without an element"
     return builder.root
 

@@ -19,8 +19,10 @@ SLICE_BYTES = 256 * 1024**2
 EMPTY = Rejection("empty", "The file is empty.")
 
 
-async def bring_in(gateway: Gateway, upload: Upload) -> Literal["absent", "copied", "refused"]:
-    """Copy the form's file into the parts of its upload, unless its size alone refuses it. Run it at will.
+async def bring_in(gateway: Gateway, upload: Upload) -> int | Literal["absent", "refused"]:
+    """Copy the form's file into the parts of its upload, unless its size alone refuses it; return how many they are.
+
+    Run it at will. An earlier run may have left more parts, of a larger file that was sent before.
 
     Every slice is pinned to one content. Two processes at once may mix two contents when the form is sent again in
     between; the mixture is then what is checked, and nothing is given out that was not. Raises PartsMismatch when the
@@ -48,8 +50,8 @@ async def bring_in(gateway: Gateway, upload: Upload) -> Literal["absent", "copie
         return "absent"
     except NoSuchUpload:
         # Completed or ended by another process; the claim that follows tells which.
-        return "copied"
-    return "copied"
+        pass
+    return -(-head.size_bytes // SLICE_BYTES)
 
 
 async def _copy(gateway: Gateway, upload: Upload, source: str, multipart_upload_id: str, head: ObjectHead) -> None:

@@ -27,7 +27,7 @@ from gateway.domain.errors import (
 from gateway.domain.media_types import content_type_for
 from gateway.domain.object_key import form_key, new_upload_id, object_key
 from gateway.domain.parts import PartPlan, plan_parts
-from gateway.domain.policy import Policy, check_extension, check_filename, check_size
+from gateway.domain.policy import Policy, check_extension, check_filename, check_metadata, check_size
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.storage.admin import multipart_uploads_of
@@ -118,7 +118,7 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         "part_size_bytes": plan.part_size_bytes if plan else None,
         "part_checksums": "sha256" if wanted.part_checksums is not None else None,
         "checksums": _checksums(plan, wanted.part_checksums),
-        "metadata": dict(wanted.metadata),
+        "metadata": check_metadata(wanted.metadata),
         "bucket": gateway.bucket,
         "object_key": object_key(gateway.key_prefix, upload_id, extension),
         "form_key": form_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,

@@ -64,6 +64,7 @@ class Gateway:
     store: S3Store
     store_config: StoreConfig
     presigner: Presigner
+    download_presigner: Presigner
     queue: JobQueue
     wakeups: Wakeups
     feeds: Feeds

@@ -12,7 +12,7 @@ from gateway.database import upload_tokens
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.errors import Invalid, NotConfigured
 from gateway.domain.object_key import new_upload_id
-from gateway.domain.policy import DEFAULT_POLICY, check_policy_name
+from gateway.domain.policy import DEFAULT_POLICY, check_metadata, check_policy_name
 from gateway.domain.principal import Principal, TokenGrant, require_key
 from gateway.uploads.gateway import Gateway
 
@@ -70,7 +70,7 @@ async def issue_token(gateway: Gateway, principal: Principal, wanted: NewToken) 
         policy=check_policy_name(wanted.policy),
         max_files=wanted.max_files,
         max_size_bytes=wanted.max_size_bytes,
-        metadata=dict(wanted.metadata),
+        metadata=check_metadata(wanted.metadata),
         allowed_origins=_origins(wanted.allowed_origins),
         created_at=now,
         expires_at=now + timedelta(seconds=wanted.expires_in_seconds),

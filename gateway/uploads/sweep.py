@@ -37,6 +37,9 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
                 counts[what] += await step(gateway, upload_id)
             except GatewayError as exc:
                 logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
+            except Exception:
+                # One row that nobody foresaw must not keep the sweeper from all others.
+                logger.exception("could not sweep an upload", extra={"upload_id": str(upload_id)})
     before = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
     counts["forgotten"] = await idempotency.forget(gateway.database, before=before, limit=BATCH * 10)
     counts["forms"] = await remove_forms(gateway)

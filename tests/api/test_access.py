@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.auth.api_keys import parse_key
 from gateway.database import api_keys
-from tests.api.conftest import Api, gather, mp3_bytes
+from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
 
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "", None),
@@ -212,3 +213,28 @@ async def test_g6_many_requests_at_once_are_all_answered(api: Api) -> None:
     created = await api.create(b"x")
     answers = await gather(*(api.call("GET", f"/v1/uploads/{created['upload_id']}") for _ in range(200)))
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a1_a_download_is_of_what_was_checked(api: Api) -> None:
+    """Bytes that someone with the store's own key put over a ready object are not given out."""
+    final = await api.ready(mp3_bytes())
+    await api.gateway.store.put_object(final["object_key"], b"other", content_type="audio/mpeg")
+    answer = await api.call("GET", f"/v1/uploads/{final['upload_id']}/download")
+    assert (answer.status_code, answer.json()["code"]) == (409, "object_changed")
+    await api.gateway.store.delete_object(final["object_key"])
+    answer = await api.call("GET", f"/v1/uploads/{final['upload_id']}/download")
+    assert (answer.status_code, answer.json()["code"]) == (409, "object_changed")
+
+
+async def test_uploads_and_downloads_are_signed_by_keys_of_their_own(open_api: OpenApi) -> None:
+    """A key that may only write signs uploads, one that may only read signs downloads, and ours shows in neither."""
+    api: Api = await open_api(
+        s3_signing_access_key_id="writer",
+        s3_signing_secret_access_key=SecretStr("w"),
+        s3_download_access_key_id="reader",
+        s3_download_secret_access_key=SecretStr("r"),
+    )
+    created = await api.create(b"x")
+    assert "X-Amz-Credential=writer%2F" in created["parts"][0]["url"]
+    link = api.gateway.download_presigner.get_object(created["object_key"], 60)
+    assert "X-Amz-Credential=reader%2F" in link.url

@@ -18,7 +18,9 @@ MOST_FUNCTION_LINES = 40
 MOST_MODULE_LINES = 300
 
 # Name and reason of each exception.
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES: dict[str, str] = {
+    "gateway/settings.py": "one table of every knob, each with its reason; in two files one would look twice",
+}
 LONG_FUNCTIONS: dict[str, str] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
