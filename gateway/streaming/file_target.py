@@ -21,6 +21,10 @@ MOST_PIECES = 256
 """Pieces of one write; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
 
 
+FLUSH_BYTES = 16 * 1024 * 1024
+"""Written bytes after which the disk is set to work; left to the end, syncing 5 GiB keeps the client waiting."""
+
+
 class StreamingFileTarget(BaseTarget):
     """Write to `{upload_id}.tmp` beside *path*, in a thread of its own and in writes of *chunk_size* bytes.
 
@@ -47,6 +51,7 @@ class StreamingFileTarget(BaseTarget):
         self._pieces: list[bytes] = []
         self._waiting_bytes = 0
         self._descriptor: int | None = None
+        self._written = self._flushing = 0
         self._closed = False
 
     @property
@@ -142,6 +147,10 @@ class StreamingFileTarget(BaseTarget):
         assert self._descriptor is not None, "a target is started before it receives"
         with files.disk_errors():
             files.write_all(self._descriptor, pieces)
+        self._written += sum(map(len, pieces))
+        if self._written - self._flushing >= FLUSH_BYTES:
+            files.begin_flush(self._descriptor, self._flushing, self._written - self._flushing)
+            self._flushing = self._written
         if self._digest is not None:
             for piece in pieces:
                 self._digest.update(piece)

@@ -53,6 +53,16 @@ def write_all(descriptor: int, pieces: list[bytes]) -> None:
             views[0] = views[0][written:]
 
 
+def begin_flush(descriptor: int, start: int, length: int) -> None:
+    """Set the disk to work on a range without waiting for it.
+
+    Linux begins to write what it is told nobody needs in memory, and lets go of it when it is written: a large upload
+    does not push everything else out of the page cache.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)
+
+
 def put_in_place(path: Path) -> None:
     """Give a file that was found good its name, for good; again is fine. Raises FileNotFoundError."""
     with disk_errors():

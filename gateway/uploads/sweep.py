@@ -14,6 +14,7 @@ from gateway.uploads.clean_up import CLEANABLE, clean_up
 from gateway.uploads.finish import resume
 from gateway.uploads.finish_form import remove_forms
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
     before = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
     counts["forgotten"] = await idempotency.forget(gateway.database, before=before, limit=BATCH * 10)
     counts["forms"] = await remove_forms(gateway)
+    counts["leftovers"] = await remove_leftovers(gateway)
     return counts
 
 

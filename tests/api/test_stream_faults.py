@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest_asyncio
 
 from gateway.domain.errors import Unavailable
 from gateway.streaming import files
+from gateway.uploads.sweep import sweep
 from tests.api.conftest import MIB, OpenApi, large_mp3
 from tests.api.streaming import BOUNDARY, Served, form_body, serve
 from tests.holding_proxy import HoldingProxy
@@ -179,3 +182,21 @@ async def test_a1_disk_a_file_that_is_changed_after_it_was_received_is_rejected(
         assert answer.status_code == 422, answer.text
         assert answer.json()["rejection"]["code"] == "object_changed"
         await served.assert_nothing_left()
+
+
+async def test_b5_a_temporary_file_that_outlived_its_upload_is_swept(open_api: OpenApi, tmp_path: Path) -> None:
+    """The sweeper removes old temporary files of uploads that ended, no young ones and no other program's."""
+    kept = tmp_path / "kept"
+    api = await open_api(upload_stream_destination="disk", upload_dir=kept)
+    async with serve(api) as served:
+        assert (await served.form(b"no media" * 1000)).status_code == 422
+        taken = (await served.form(large_mp3(9000))).json()
+        ended_id = next(upload["upload_id"] for upload in await served.uploads() if upload["state"] == "rejected")
+    names = [f"{ended_id}.tmp", "somebody.tmp", f"{uuid.uuid4()}.tmp"]
+    for name in names:
+        (kept / name).write_bytes(b"x")
+    assert (await sweep(api.gateway))["leftovers"] == 0
+    for name in names:
+        os.utime(kept / name, (1, 1))
+    assert (await sweep(api.gateway))["leftovers"] == 1
+    assert sorted(path.name for path in kept.iterdir()) == sorted([f"{taken['upload_id']}.mp3", *names[1:]])
