@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,13 @@ from gateway.streaming.slots import Slots
 
 GRACE_SECONDS = 30.0
 """Waiting that costs a sender nothing: a phone that changes networks is silent for as long."""
+
+
+MOST_SENDERS = 6
+"""Parts sent at once: fewer fill a link or a disk, more make each so slow that a busy store seems to be gone."""
+
+PART_SECONDS = 60.0
+"""Longest wait for progress of one part: a store may sync it to a disk that others are using too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +44,6 @@ class Streams:
     part_size: int
     slots: Slots
     doors: Doors
+    senders: asyncio.Semaphore
+    """Parts on their way to the store at once, of all uploads together."""
     pace: Pace

@@ -15,6 +15,7 @@ from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.streaming.file_target import StreamingFileTarget
+from gateway.streaming.limits import PART_SECONDS
 from gateway.streaming.parts_target import StreamingPartsTarget
 from gateway.streaming.slots import Lease
 from gateway.uploads.clean_up import clean_up
@@ -104,9 +105,10 @@ class Reception:
     async def _send_part(self, part_number: int, pieces: list[bytes], size_bytes: int) -> str:
         key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
         assert multipart_upload_id is not None, "what is kept in the store was opened there"
-        return await self._gateway.store.upload_part(
-            key, multipart_upload_id, part_number, pieces, size_bytes=size_bytes
-        )
+        async with self._gateway.streams.senders:
+            return await self._gateway.store.upload_part(
+                key, multipart_upload_id, part_number, pieces, size_bytes=size_bytes, timeout_seconds=PART_SECONDS
+            )
 
     def _check(self, chunk: bytes) -> None:
         """Stop in mid-stream: past the limit, or once the upload was aborted, expired or taken over."""
