@@ -11,6 +11,7 @@ import uvicorn
 from gateway import logs
 from gateway.api.app import create_app
 from gateway.cli.environment import fail, read_settings
+from gateway.cli.http_protocol import BodyProtocol
 
 app = typer.Typer(add_completion=False)
 
@@ -69,6 +70,7 @@ def serve() -> None:
         fail(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}.")
     config = uvicorn.Config(
         create_app(settings),
+        http=BodyProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 from streaming_form_data.targets import BaseTarget
 
 from gateway.streaming import files
+from gateway.streaming.block_writer import BlockWriter
 
 MOST_BATCHES = 2
 """Writes that wait for the disk before the sender has to."""
@@ -21,12 +21,8 @@ MOST_PIECES = 256
 """Pieces of one write; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
 
 
-FLUSH_BYTES = 16 * 1024 * 1024
-"""Written bytes after which the disk is set to work; left to the end, syncing 5 GiB keeps the client waiting."""
-
-
 class StreamingFileTarget(BaseTarget):
-    """Write to `{upload_id}.tmp` beside *path*, in a thread of its own and in writes of *chunk_size* bytes.
+    """Write to `{upload_id}.tmp` beside *path*, in a thread of its own and in blocks of *chunk_size* bytes.
 
     Under an asynchronous parser a slow disk slows the sender and nobody else; under a synchronous one the call waits.
     When it has finished, the file is safe on the disk; `files.put_in_place` gives it its name once it was found good.
@@ -50,8 +46,7 @@ class StreamingFileTarget(BaseTarget):
         self._jobs: deque[Future[None]] = deque()
         self._pieces: list[bytes] = []
         self._waiting_bytes = 0
-        self._descriptor: int | None = None
-        self._written = self._flushing = 0
+        self._writer: BlockWriter | None = None
         self._closed = False
 
     @property
@@ -139,29 +134,19 @@ class StreamingFileTarget(BaseTarget):
             await asyncio.wrap_future(self._jobs.popleft())
 
     def _open(self) -> None:
-        with files.disk_errors():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = files.create(files.temporary(self.path))
+        self._writer = BlockWriter(files.temporary(self.path), self._chunk_size)
 
     def _write_now(self, pieces: list[bytes]) -> None:
-        assert self._descriptor is not None, "a target is started before it receives"
-        with files.disk_errors():
-            files.write_all(self._descriptor, pieces)
-        self._written += sum(map(len, pieces))
-        if self._written - self._flushing >= FLUSH_BYTES:
-            files.begin_flush(self._descriptor, self._flushing, self._written - self._flushing)
-            self._flushing = self._written
+        assert self._writer is not None, "a target is started before it receives"
+        self._writer.write(pieces)
         if self._digest is not None:
             for piece in pieces:
                 self._digest.update(piece)
 
     def _sync(self) -> None:
-        assert self._descriptor is not None, "a target is started before it finishes"
-        with files.disk_errors():
-            os.fsync(self._descriptor)
-        self._close()
+        assert self._writer is not None, "a target is started before it finishes"
+        self._writer.finish()
 
     def _close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
+        if self._writer is not None:
+            self._writer.close()

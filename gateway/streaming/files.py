@@ -42,27 +42,6 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
 
 
-def write_all(descriptor: int, pieces: list[bytes]) -> None:
-    """Write every byte of *pieces* in as few calls as the kernel allows."""
-    views = [memoryview(piece) for piece in pieces if piece]
-    while views:
-        written = os.writev(descriptor, views[:1024])
-        while views and written >= len(views[0]):
-            written -= len(views.pop(0))
-        if written:
-            views[0] = views[0][written:]
-
-
-def begin_flush(descriptor: int, start: int, length: int) -> None:
-    """Set the disk to work on a range without waiting for it.
-
-    Linux begins to write what it is told nobody needs in memory, and lets go of it when it is written: a large upload
-    does not push everything else out of the page cache.
-    """
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)
-
-
 def put_in_place(path: Path) -> None:
     """Give a file that was found good its name, for good; again is fine. Raises FileNotFoundError."""
     with disk_errors():

@@ -1,0 +1,166 @@
+"""Bodies on their way from a real socket to an application."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from websockets.asyncio.client import connect
+
+from gateway.cli.http_protocol import BodyProtocol
+
+FILE = os.urandom(3_000_001)
+
+
+class Application:
+    """Answer with the body it was sent, and keep the pieces as they came; it may be told to wait before it reads."""
+
+    def __init__(self) -> None:
+        self.pieces: list[object] = []
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one request or socket."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            told = await receive()
+            await send({"type": "websocket.send", "text": told["text"].upper()})
+            await send({"type": "websocket.close"})
+            return
+        await self.may_read.wait()
+        body: list[bytes] = []
+        while True:
+            message = await receive()
+            self.pieces.append(message["body"])
+            body.append(message["body"])
+            if not message["more_body"]:
+                break
+        whole = b"".join(body)
+        headers = [(b"content-length", str(len(whole)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": whole})
+
+
+@asynccontextmanager
+async def served(application: Application) -> AsyncIterator[int]:
+    """Run the application on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(application, http=BodyProtocol, log_config=None, access_log=False, lifespan="off")
+        )
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def exchange(port: int, *pieces: bytes, answers: int = 1) -> list[bytes]:
+    """Send *pieces* and return the bodies of the answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=16 * 1024 * 1024)
+    try:
+        sending = asyncio.create_task(_send(writer, pieces))
+        bodies = []
+        for _ in range(answers):
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            bodies.append(await asyncio.wait_for(reader.readexactly(length), 30))
+        await sending
+        return bodies
+    finally:
+        writer.close()
+
+
+async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None:
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+
+
+def request(length: int) -> bytes:
+    """Give the head of a request."""
+    return b"POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: %d\r\n\r\n" % length
+
+
+async def test_pieces_reach_the_application_as_immutable_bytes() -> None:
+    """Every byte arrives, and in no other type than ASGI says, whether pieces were joined on the way or not."""
+    application = Application()
+    async with served(application) as port:
+        assert await exchange(port, request(len(FILE)), FILE) == [FILE]
+    assert {type(piece) for piece in application.pieces} == {bytes}
+
+
+async def test_pieces_that_wait_are_joined_in_order() -> None:
+    """What comes while the application does something else is one piece, and no more than the high-water mark waits."""
+    application = Application()
+    application.may_read.clear()
+    async with served(application) as port:
+        sending = asyncio.create_task(exchange(port, request(len(FILE)), FILE))
+        await asyncio.sleep(0.1)
+        application.may_read.set()
+        assert await sending == [FILE]
+    first = application.pieces[0]
+    assert isinstance(first, bytes)
+    # One read of the socket, of at most 256 KiB, may come on top of what makes it pause.
+    assert len(first) <= HIGH_WATER_LIMIT + 256 * 1024
+
+
+async def test_single_bytes_and_chunks() -> None:
+    """A body in chunks of one byte arrives whole."""
+    body = FILE[:5000]
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: gateway.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with served(Application()) as port:
+        assert await exchange(port, head, chunks) == [body]
+        assert await exchange(port, head, *(chunks[i : i + 1] for i in range(600)), chunks[600:]) == [body]
+
+
+async def test_requests_in_one_packet_keep_their_bodies_apart() -> None:
+    """Pipelined requests, and empty bodies between them, are answered in turn with their own bytes."""
+    async with served(Application()) as port:
+        packet = request(3) + b"one" + request(0) + request(5) + b"three"
+        assert await exchange(port, packet, answers=3) == [b"one", b"", b"three"]
+
+
+async def test_a_request_after_a_long_body_reads_again() -> None:
+    """Reading that was paused for a body goes on with the next request of the connection."""
+    async with served(Application()) as port:
+        packets = [request(len(FILE)), FILE, request(2), b"ok", request(len(FILE)), FILE]
+        assert await exchange(port, *packets, answers=3) == [FILE, b"ok", FILE]
+
+
+async def test_sockets_are_upgraded() -> None:
+    """A WebSocket begins as a request of this protocol."""
+    async with served(Application()) as port, connect(f"ws://127.0.0.1:{port}/") as socket_:
+        await socket_.send("hello")
+        assert await socket_.recv() == "HELLO"
+
+
+async def test_the_client_may_go_in_mid_body() -> None:
+    """An application that waits for the rest is told that nobody will send it."""
+    seen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    class Waiting(Application):
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            message = await receive()
+            while message["type"] == "http.request":
+                message = await receive()
+            seen.set_result(message["type"])
+
+    async with served(Waiting()) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(len(FILE)) + FILE[:100_000])
+        await writer.drain()
+        writer.close()
+        assert await asyncio.wait_for(seen, 10) == "http.disconnect"
