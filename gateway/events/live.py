@@ -80,13 +80,14 @@ class Pace:
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._next = 0.0
+        self._line = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Return when it is the caller's turn."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._gap
-        await asyncio.sleep(at - now)
+        """Return when it is the caller's turn; a caller that is cancelled leaves the line and holds nobody up."""
+        loop = asyncio.get_running_loop()
+        async with self._line:
+            await asyncio.sleep(self._next - loop.time())
+            self._next = loop.time() + self._gap
 
 
 class Feed:

@@ -1,0 +1,32 @@
+"""The line in which feeds wait to ask the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.events.live import Pace
+
+
+async def test_callers_are_let_through_in_order() -> None:
+    """Who came first goes first."""
+    pace = Pace(1000)
+    through: list[int] = []
+
+    async def caller(number: int) -> None:
+        await pace.turn()
+        through.append(number)
+
+    await asyncio.gather(*(caller(number) for number in range(20)))
+    assert through == list(range(20))
+
+
+async def test_who_leaves_the_line_holds_nobody_up() -> None:
+    """A thousand watchers that went away took their places with them: the next is let through at once, not after 50 s."""
+    pace = Pace(20)
+    gone = [asyncio.create_task(pace.turn()) for _ in range(1000)]
+    await asyncio.sleep(0.1)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    async with asyncio.timeout(10):
+        await pace.turn()
