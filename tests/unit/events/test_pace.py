@@ -21,7 +21,7 @@ async def test_callers_are_let_through_in_order() -> None:
 
 
 async def test_who_leaves_the_line_holds_nobody_up() -> None:
-    """A thousand watchers that went away took their places with them: the next is let through at once, not after 50 s."""
+    """A thousand watchers that went away took their places with them: the next does not wait 50 s."""
     pace = Pace(20)
     gone = [asyncio.create_task(pace.turn()) for _ in range(1000)]
     await asyncio.sleep(0.1)
