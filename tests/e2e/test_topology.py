@@ -29,7 +29,8 @@ def environment(empty_database_url: str, store_server: StoreServer) -> dict[str,
     }
 
 
-def _run(environment: dict[str, str], cwd: Path, *arguments: str) -> str:
+def run_one_shot(environment: dict[str, str], cwd: Path, *arguments: str) -> str:
+    """Run one command to its end and return what it printed."""
     with Process(*arguments, cwd=cwd, environment=environment) as process:
         assert process.ended() == 0, process.output
     return "\n".join(process.output)
@@ -38,15 +39,15 @@ def _run(environment: dict[str, str], cwd: Path, *arguments: str) -> str:
 def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], tmp_path: Path) -> None:
     """After the one-shots a file goes through API and worker to ready, and TERM ends both in good order."""
     for one_shot in (("db", "migrate"), ("store", "prepare")):
-        _run(environment, tmp_path, *one_shot)
-        _run(environment, tmp_path, *one_shot)
-    key = _run(environment, tmp_path, "keys", "create", "acme").split()[-1]
+        run_one_shot(environment, tmp_path, *one_shot)
+        run_one_shot(environment, tmp_path, *one_shot)
+    key = run_one_shot(environment, tmp_path, "keys", "create", "acme").split()[-1]
     address = f"http://127.0.0.1:{environment['GATEWAY_PORT']}"
     with (
         Process("worker", cwd=tmp_path, environment=environment) as worker,
         Process("serve", cwd=tmp_path, environment=environment) as api,
     ):
-        _wait_ready(address, api)
+        wait_ready(address, api)
         answer = upload_by_hand(address, key, make_mp3(tmp_path / "tone.mp3"))
         assert answer.json()["state"] == "ready"
         children = [*worker.children(), *api.children()]
@@ -58,7 +59,8 @@ def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], t
         assert_gone(children)
 
 
-def _wait_ready(address: str, api: Process) -> None:
+def wait_ready(address: str, api: Process) -> None:
+    """Return when the API is ready."""
     with httpx.Client(timeout=5) as client:
         for _ in range(300):
             try:

@@ -59,9 +59,9 @@ def test_services_wait_for_what_they_need() -> None:
     done, healthy = {"condition": "service_completed_successfully"}, {"condition": "service_healthy"}
     for name in ("api", "worker"):
         assert SERVICES[name]["depends_on"] == {
-            "postgres": healthy, "minio": healthy, "migrate": done, "bucket": done
+            "postgres": healthy, "minio": healthy, "store": healthy, "migrate": done, "bucket": done
         }  # fmt: skip
-    for name in ("postgres", "minio"):
+    for name in ("postgres", "minio", "store"):
         assert SERVICES[name]["healthcheck"]["test"]
 
 
@@ -70,6 +70,9 @@ def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
+    assert "ports" not in SERVICES["minio"], (
+        "clients get what infra/store.conf lets through"
+    )
 
 
 def test_no_secret_has_a_default() -> None:
