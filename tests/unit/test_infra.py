@@ -70,9 +70,7 @@ def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert "ports" not in SERVICES["minio"], (
-        "clients get what infra/store.conf lets through"
-    )
+    assert "ports" not in SERVICES["minio"], "clients get what infra/store.conf lets through"
 
 
 def test_no_secret_has_a_default() -> None:
