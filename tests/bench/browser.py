@@ -3,7 +3,10 @@
 Chromium hashes each part and gets it signed before it sends it; curl is given checksums and URLs beforehand and only
 sends. Both keep four parts under way. Rounds take turns, so that a machine whose speed changes changes it for both.
 
-    python -m tests.bench.browser [--mib 1024] [--rounds 3] [--store seaweedfs|minio]
+Where nothing but the machine is the limit, browser and store share its cores: with --mbit both send through a link of
+that rate, as clients of a store elsewhere do.
+
+    python -m tests.bench.browser [--mib 1024] [--rounds 3] [--store seaweedfs|minio] [--mbit 400]
 
 Needs Chromium and curl.
 """
@@ -33,14 +36,15 @@ from gateway.dev import minio, postgres, seaweedfs
 from gateway.dev.processes import free_ports
 from tests.e2e.browser.harness import Gateway, find_chromium, running_gateway, until
 from tests.e2e.browser.test_page_big import make_wav
+from tests.link import Link
 
 MIB = 1024 * 1024
 PARALLEL = 4
 
 
 @contextmanager
-def serving(store_name: str, folder: Path) -> Iterator[Gateway]:
-    """Run database, store, API and worker, with the page switched on."""
+def serving(store_name: str, folder: Path, mbit: float) -> Iterator[Gateway]:
+    """Run database, store, API and worker, with the page switched on; *mbit* is the rate to the store, 0 for any."""
     with ExitStack() as parts:
         database = postgres.start(folder / "postgres")
         parts.callback(database.stop)
@@ -54,8 +58,14 @@ def serving(store_name: str, folder: Path) -> Iterator[Gateway]:
         else:
             store = seaweedfs.start(folder / "store")
         parts.callback(store.stop)
+        public = store.endpoint
+        if mbit:
+            link = Link(store.endpoint, mbit * 1e6 / 8)
+            parts.callback(link.close)
+            public = link.url
         environment = {
             "GATEWAY_PORT": str(port),
+            "GATEWAY_S3_PUBLIC_ENDPOINT": public,
             "GATEWAY_DATABASE_URL": database.url("gateway"),
             "GATEWAY_S3_ENDPOINT": store.endpoint,
             "GATEWAY_S3_BUCKET": "bench",
@@ -145,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mbit", type=float, default=0.0, help="rate of the link to the store; 0: no limit")
     parser.add_argument("--store", choices=["seaweedfs", "minio"], default="seaweedfs")
     options = parser.parse_args()
     program = find_chromium()
@@ -156,9 +167,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         file = make_wav(folder / "long.wav", options.mib * MIB)
-        with serving(options.store, folder) as gateway:
+        with serving(options.store, folder, options.mbit) as gateway:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            print(f"{options.mib} MiB, {PARALLEL} parts at a time, {options.store}, {os.cpu_count()} cores")
+            link = f"{options.mbit:.0f} Mbit/s" if options.mbit else "no link"
+            print(f"{options.mib} MiB, {PARALLEL} parts at a time, {options.store}, {link}, {os.cpu_count()} cores")
             measure(browser, gateway, file, options.rounds, folder)
             browser.close()
 
