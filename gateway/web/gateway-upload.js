@@ -1,14 +1,7 @@
-/**
- * Send a file through the upload gateway straight to the store: in parts, in parallel, checked and resumable.
- *
- *     const upload = new Upload(file, { token });
- *     const { upload_id } = await upload.start(); // ready, or an UploadError says why not
- *
- * gateway-upload.d.ts describes every option. Token and signed URLs stay in memory.
- */
+/** Send a file straight to the store, in parts; gateway-upload.d.ts says how. Token and signed URLs stay in memory. */
 
 const MEMORY = "gateway-upload:";
-const ENDS = 64 * 1024; // bytes at either end that tell two files of one name and size apart
+const ENDS = 64 * 1024; // bytes at either end that tell files of one name and size apart
 const STALL_MS = 60_000; // no sign of life for this long, and a request is given up
 const EXPIRY_MARGIN_MS = 60_000;
 const LONGEST_DELAY_MS = 20_000;
@@ -22,20 +15,32 @@ export class UploadError extends Error {
   }
 }
 
-/* One part is hashed at a time, so memory holds one however many files are on their way. */
+/* One part is hashed at a time, so memory holds one. */
 
 let worker;
 let turn = Promise.resolve();
 
-/** Runs in the worker too. By pieces, because arrayBuffer() of part after part outruns the collector. */
+/** Runs in the worker too. Every part goes into the same room: new ones outrun the collector. */
+let room;
 const sha256 = async (blob) => {
-  const bytes = new Uint8Array(blob.size);
-  const reader = blob.stream().getReader();
-  let at = 0;
-  for (let piece; !(piece = await reader.read()).done; at += piece.value.length) bytes.set(piece.value, at);
-  return crypto.subtle.digest("SHA-256", bytes);
+  const { size } = blob;
+  let reader;
+  try {
+    reader = blob.stream().getReader({ mode: "byob" });
+  } catch {
+    return crypto.subtle.digest("SHA-256", await blob.arrayBuffer()); // Safari
+  }
+  if (!(room?.byteLength >= size)) room = new ArrayBuffer(size);
+  for (let at = 0; at < size; ) {
+    const { value, done } = await reader.read(new Uint8Array(room, at, size - at));
+    if (done) throw size;
+    room = value.buffer;
+    at += value.length;
+  }
+  return crypto.subtle.digest("SHA-256", new Uint8Array(room, 0, size));
 };
-const WORKER = `onmessage = ({ data }) => (${sha256})(data).then(postMessage, (error) => postMessage(String(error)));`;
+const WORKER = `let room;
+onmessage = ({ data }) => (${sha256})(data).then(postMessage, (error) => postMessage(String(error)));`;
 
 const inWorker = (blob) =>
   new Promise((resolve, reject) => {
@@ -64,35 +69,27 @@ const digest = (blob) => {
   );
 };
 
-const recall = (key) => {
+/** Null where there is no storage, it is full, or holds what is not ours: uploads work without. */
+const inStorage = (work) => {
   try {
-    const entry = JSON.parse(localStorage.getItem(key));
+    return work(localStorage);
+  } catch {
+    return null;
+  }
+};
+
+const recall = (key) =>
+  inStorage((storage) => {
+    const entry = JSON.parse(storage.getItem(key));
     if (Date.parse(entry?.expiresAt) > Date.now()) return entry;
-    localStorage.removeItem(key);
-  } catch {
-    return null; // no storage in this context, or not ours
-  }
-};
+    storage.removeItem(key);
+  });
 
-const remember = (key, entry) => {
-  try {
-    if (entry) localStorage.setItem(key, JSON.stringify(entry));
-    else localStorage.removeItem(key);
-  } catch {
-    // Full or forbidden: the upload cannot be resumed, and works.
-  }
-};
+const remember = (key, entry) => inStorage((storage) => storage.setItem(key, JSON.stringify(entry)));
 
-export const unfinished = () => {
-  try {
-    return Object.keys(localStorage)
-      .filter((key) => key.startsWith(MEMORY))
-      .map(recall)
-      .filter(Boolean);
-  } catch {
-    return [];
-  }
-};
+export const unfinished = () =>
+  inStorage((storage) => Object.keys(storage).filter((key) => key.startsWith(MEMORY)).map(recall).filter(Boolean)) ||
+  [];
 
 const fingerprint = async (file, endpoint) => {
   const facts = [endpoint, file.name, file.size, file.lastModified].join("\n");
@@ -157,6 +154,7 @@ export class Upload extends EventTarget {
   #moved = 0;
   #samples = [];
   #told = 0;
+  #once = crypto.getRandomValues(new Uint32Array(4)).join("-"); // asked for twice, created once
 
   constructor(file, options = {}) {
     super();
@@ -219,12 +217,12 @@ export class Upload extends EventTarget {
     return `/${this.upload.upload_id}`;
   }
 
-  /** Go from where the upload is to its end; a pause leaves, and resume comes here again. */
+  /** Go from where the upload is to its end, or to a pause. */
   async #go() {
     const run = (this.#run = new AbortController());
     this.#samples = [];
     try {
-      if (!this.upload) await this.#open();
+      if (!this.upload) await this.#open(run.signal);
       await this.#finish(run.signal);
       this.#forget();
       this.#to("ready");
@@ -240,20 +238,19 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** Find the upload that this file began before a reload, or create one. */
-  async #open() {
+  /** Find what this file began before a reload, or create an upload. */
+  async #open(signal) {
     this.#to("preparing");
     const { endpoint, filename, contentType, metadata, partSize } = this.#options;
     this.#key ??= this.#options.remember && (await fingerprint(this.#file, endpoint));
+    signal.throwIfAborted();
     const known = this.#key && recall(this.#key);
     this.#checksums = known ? known.checksums : this.#options.checksums && Boolean(globalThis.crypto?.subtle);
     if (known && (await this.#takeUp(known.upload_id))) return;
-    // A lost answer must not leave a second upload behind.
-    const headers = { "idempotency-key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
     const body = { filename, size_bytes: this.#file.size, content_type: contentType, metadata, part_size_bytes: partSize };
-    // Not file.type: a guess from the name, which the gateway makes better.
+    // Not file.type: a guess, which the gateway makes better.
     if (this.#checksums) body.part_checksums = "sha256";
-    const created = await this.#ask("POST", "", { body, headers });
+    const created = await this.#ask("POST", "", { body, headers: { "idempotency-key": this.#once } });
     for (const part of created.parts) this.#signed.set(part.part_number, part);
     this.#plan(created);
     const { upload_id, expires_at: expiresAt } = created;
@@ -284,7 +281,6 @@ export class Upload extends EventTarget {
     });
   }
 
-  /** See what the store holds; where it knows checksums, the file is held against them. */
   async #list() {
     const { parts } = await this.#ask("GET", `${this.#at}/parts`);
     const held = new Map(parts.map((part) => [part.part_number, part]));
@@ -299,20 +295,27 @@ export class Upload extends EventTarget {
   async #finish(signal) {
     for (let round = 1; ; round++) {
       if (this.upload.state === "uploading") {
-        this.#to("uploading");
-        await this.#send(signal);
-        this.#to("checking");
-        await this.#complete(round);
+        try {
+          this.#to("uploading");
+          await this.#send(signal);
+          this.#to("checking");
+          await this.#complete(round);
+        } catch (error) {
+          if (error.code !== "wrong_state" || round > 3) throw error;
+          this.upload = await this.#ask("GET", this.#at); // another tab sent the last part
+        }
       }
       while (/completing|validating/.test(this.upload.state)) {
         this.#to("checking");
         this.upload = await this.#ask("GET", this.#at, { headers: { prefer: "wait=20" } });
         if (this.upload.state === "uploading") await this.#list(); // the store lost a part
       }
+      if (this.upload.state === "uploading") continue;
+      for (const part of this.parts) if (part.state !== "stored") this.#mark(part, "stored");
       const { state, rejection } = this.upload;
       if (state === "ready") return;
-      if (rejection) throw new UploadError(rejection.code, rejection.detail);
-      if (state !== "uploading") throw new UploadError(state, `The upload is ${state}.`);
+      const { code = state, detail = `The upload is ${state}.` } = rejection ?? {};
+      throw new UploadError(code, detail);
     }
   }
 
@@ -375,13 +378,15 @@ export class Upload extends EventTarget {
     return (await this.#call("POST", `${this.#at}/parts/sign`, { body })).parts[0];
   }
 
-  /** Try until it works or is hopeless; off line is not a try. */
+  /** Try until it works or is hopeless. */
   async #persist(work, part) {
     const { signal } = this.#run;
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();
       try {
-        return await work();
+        const answer = await work();
+        signal.throwIfAborted();
+        return answer;
       } catch (error) {
         signal.throwIfAborted();
         const offline = navigator.onLine === false;
@@ -405,17 +410,17 @@ export class Upload extends EventTarget {
   async #call(method, path, { body, headers } = {}, again = true) {
     const { endpoint, token } = this.#options;
     const renewable = typeof token === "function";
-    const bearer = await (this.#bearer ??= Promise.resolve(renewable ? token() : token));
+    const bearer = await (this.#bearer ??= (async () => (renewable ? token() : token))()).catch((cause) => {
+      this.#bearer = undefined;
+      throw new UploadError("token", `No upload token: ${cause?.message ?? cause}`, { transient: true });
+    });
     const init = {
       method,
-      headers: { ...headers, authorization: `Bearer ${bearer}` },
+      headers: { ...headers, authorization: `Bearer ${bearer}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
       signal: AbortSignal.any([this.#run.signal, AbortSignal.timeout(STALL_MS)]),
       credentials: "omit",
     };
-    if (body) {
-      init.headers["content-type"] = "application/json";
-      init.body = JSON.stringify(body);
-    }
     let answer, problem;
     try {
       answer = await fetch(`${endpoint}v1/uploads${path}`, init);
@@ -436,7 +441,7 @@ export class Upload extends EventTarget {
   }
 
   #forget() {
-    if (this.#key) remember(this.#key, null);
+    if (this.#key) inStorage((storage) => storage.removeItem(this.#key));
   }
 
   #to(state) {

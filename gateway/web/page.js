@@ -71,12 +71,18 @@ const codecName = (codec) => CODECS.find(([pattern]) => pattern.test(codec))?.[1
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
-/** Say something to those who do not see the cards. */
-const say = (text) => (find("#news").textContent = text);
+/** Say something to those who do not see the cards; what was said a moment ago is not cut off. */
+const say = (text) => {
+  const line = document.createElement("p");
+  line.textContent = text;
+  find("#news").append(line);
+  setTimeout(() => line.remove(), 10_000);
+};
 
 /* The token: from the link's fragment, which no server sees, from this visitor, or from the gateway in development. */
 
 let asking;
+let answer = () => {};
 
 const tab = {
   get token() {
@@ -92,6 +98,7 @@ const takeFromLink = () => {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (!given) return;
   tab.token = given;
+  answer(given); // a link that was opened in this tab, where the token is asked for
   history.replaceState(null, "", location.pathname + location.search); // not for the history, nor for who copies the link
 };
 
@@ -102,14 +109,16 @@ const askVisitor = (why) =>
     form.classList.toggle("wrong", Boolean(why));
     form.hidden = false;
     if (why) find("#token").focus();
-    form.onsubmit = (event) => {
-      event.preventDefault();
+    answer = (token) => {
       form.hidden = true;
-      tab.token = find("#token").value.trim();
       find("#token").value = "";
       asking = undefined;
-      resolve(tab.token);
+      resolve((tab.token = token));
       find("#choose").focus();
+    };
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      answer(find("#token").value.trim());
     };
   }));
 
@@ -161,8 +170,14 @@ class Card {
     this.failure = null;
     this.upload.addEventListener("state", () => this.show());
     this.upload.addEventListener("progress", ({ detail }) => this.showProgress(detail));
-    this.upload.addEventListener("part", ({ detail }) => this.showPart(detail));
-    this.upload.addEventListener("retry", ({ detail }) => this.note(detail.offline ? "" : sentence(detail.error.message)));
+    this.upload.addEventListener("part", ({ detail }) => {
+      if (detail.state === "stored" && this.troubled) this.showVerdict(this.state); // it goes on: the trouble is over
+      this.showPart(detail);
+    });
+    this.upload.addEventListener("retry", ({ detail }) => {
+      this.note(detail.offline ? "" : sentence(detail.error.message));
+      this.troubled = true;
+    });
     this.show();
   }
 
@@ -211,7 +226,9 @@ class Card {
       link.rel = "noreferrer";
       link.click();
     } catch (error) {
-      this.note(sentence(error.message));
+      const text = sentence(error.message);
+      this.note(text, true);
+      say(text);
     }
   }
 
@@ -221,6 +238,10 @@ class Card {
     say("Upload ID copied.");
   }
 
+  is(file) {
+    return ["name", "size", "lastModified"].every((fact) => this.file[fact] === file[fact]);
+  }
+
   remove() {
     cards.splice(cards.indexOf(this), 1);
     this.element.remove();
@@ -228,13 +249,14 @@ class Card {
     showAll();
   }
 
-  note(text) {
+  note(text, bad = false) {
     const verdict = find(".verdict", this.element);
     verdict.hidden = !text;
+    verdict.classList.toggle("bad", bad);
     find("span", verdict).textContent = text;
-    const good = this.state === "ready";
+    const good = this.state === "ready" && !bad;
     find("use", verdict).setAttribute("href", good ? "#i-check" : "#i-cross");
-    find("svg", verdict).toggleAttribute("hidden", !good && !/rejected|failed/.test(this.state));
+    find("svg", verdict).toggleAttribute("hidden", !good && !bad && !/rejected|failed/.test(this.state));
   }
 
   show() {
@@ -242,13 +264,18 @@ class Card {
     const shown = state === "uploading" && !navigator.onLine ? "offline" : state;
     const before = this.element.dataset.state;
     this.element.dataset.state = shown;
-    this.showButtons(BUTTONS[state]);
+    this.showButtons(BUTTONS[state].filter((name) => this.can(name)));
     find(".parts", this.element).hidden = state === "new" || (state === "failed" && !this.upload.parts.length);
     if (this.upload.parts.length !== this.#blocks.parts) this.layBlocks();
     this.showProgress(this.#progress);
     this.showVerdict(state);
     if (before !== shown) this.announce(shown);
     showAll();
+  }
+
+  can(name) {
+    if (name === "download") return this.upload.upload.can_download !== false;
+    return name !== "copy" || Boolean(navigator.clipboard); // which a page without https has not
   }
 
   /** Show these, and keep the keyboard on this card when the button under it goes away. */
@@ -266,6 +293,7 @@ class Card {
   }
 
   showVerdict(state) {
+    this.troubled = false;
     const facts = find(".facts", this.element);
     facts.hidden = state !== "ready";
     if (state === "ready") {
@@ -354,6 +382,12 @@ const goOn = () => {
 
 const add = (files) => {
   for (const file of files) {
+    const same = cards.find((card) => card.is(file) && /new|preparing|uploading|paused|checking/.test(card.state));
+    if (same) {
+      say(`${file.name} is in the list already.`); // twice at once, one would cancel the other
+      same.element.focus();
+      continue;
+    }
     const card = new Card(file);
     cards.unshift(card);
     find("#cards").prepend(card.element);
@@ -409,8 +443,10 @@ const listen = () => {
     addEventListener(name, () => {
       for (const card of cards) card.show();
       showAll();
+      say(navigator.onLine ? "You are back online." : find("#offline").textContent.trim());
     });
   }
+  addEventListener("hashchange", takeFromLink);
 };
 
 const few = config.extensions.length < 7 && config.extensions.map((extension) => extension.toUpperCase()).join(", ");

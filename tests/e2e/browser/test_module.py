@@ -437,3 +437,49 @@ def test_removed_file_is_named_as_the_reason(
     until(lambda: stored_parts(page) >= 1)
     file.unlink()
     assert outcome(page)["code"] == "file_unreadable"
+
+
+def test_token_function_that_fails_is_tried_again(
+    visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path]
+) -> None:
+    """A backend that gives no token for a moment costs a retry; one that never does ends with a reason."""
+    page = visit()
+    page.set_input_files("#file", media(1000))
+    page.evaluate(
+        "(token) => { let asked = 0; begin(async () => { if (!asked++) throw Error('down'); return token; }, {}); }",
+        gateway.token(),
+    )
+    assert outcome(page)["record"]["state"] == "ready"
+    assert "retry token 0" in log(page)
+    page.evaluate("begin(() => { throw 'no session'; }, { attempts: 2, remember: false })")
+    found = outcome(page)
+    assert (found["code"], found["message"]) == ("token", "No upload token: no session")
+    assert page.evaluate("current.upload.state") == "failed"
+
+
+@pytest.mark.parametrize("wait", ["0", "new Promise((done) => setTimeout(done, 150))"], ids=["at once", "in flight"])
+def test_pause_while_preparing_creates_one_upload(
+    visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path], wait: str
+) -> None:
+    """Paused and resumed before the gateway has answered, an upload is created once: the token allows one."""
+    page = visit()
+    page.route("**/v1/uploads", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    begin(page, media(1000), gateway.token(max_files=1))
+    page.evaluate(f"(async () => {{ current.upload.pause(); await {wait}; current.upload.resume(); }})()")
+    assert outcome(page)["record"]["state"] == "ready"
+
+
+def test_same_file_twice_at_once_is_one_upload(
+    visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path], s3: Any
+) -> None:
+    """Two tabs that send the same file share its upload, and both are told when it is ready."""
+    page, file = visit(), media(18 * MIB)
+    token = gateway.token(max_files=1)
+    begin(page, file, token)
+    until(lambda: page.evaluate("current.upload.state") == "uploading")
+    page.evaluate("window.first = current")
+    begin(page, file, token)
+    record = outcome(page)["record"]
+    until(lambda: page.evaluate("first.outcome !== null"))
+    assert page.evaluate("first.outcome.record.upload_id") == record["upload_id"]
+    assert stored_sha256(s3, BUCKET, record["object_key"]) == sha256_of(file)
