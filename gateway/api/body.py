@@ -68,15 +68,18 @@ class PacedBody:
                 waited += COALESCE_SECONDS
 
     async def _next(self, seconds: float) -> Message:
-        try:
-            async with asyncio.timeout(0.0 if self._cut else max(seconds, 0.0)) as self._waiting:
-                return await self._receive()
-        except TimeoutError as exc:
-            if self._cut:
-                raise Unavailable("The gateway is restarting; send the file again.") from exc
-            raise RequestTimeout from exc
-        finally:
-            self._waiting = None
+        # Asked first: where bytes always wait, `receive` never suspends, and a timeout alone would never be seen.
+        if not self._cut and seconds > 0:
+            try:
+                async with asyncio.timeout(seconds) as self._waiting:
+                    return await self._receive()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting = None
+        if self._cut:
+            raise Unavailable("The gateway is restarting; send the file again.")
+        raise RequestTimeout
 
 
 def length_of(request: Request) -> int | None:

@@ -11,7 +11,7 @@ import uvicorn
 from gateway import logs
 from gateway.api.app import create_app
 from gateway.cli.environment import fail, read_settings
-from gateway.cli.http_protocol import BodyProtocol
+from gateway.cli.http_protocol import GatewayProtocol
 
 app = typer.Typer(add_completion=False)
 
@@ -70,12 +70,13 @@ def serve() -> None:
         fail(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}.")
     config = uvicorn.Config(
         create_app(settings),
-        http=BodyProtocol,
+        http=GatewayProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
+        ws_ping_interval=settings.stream_heartbeat_seconds,
         ws_max_size=MAX_SOCKET_MESSAGE,
         # Messages are small; compression would cost each watcher 64 KB of memory.
         ws_per_message_deflate=False,

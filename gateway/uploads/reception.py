@@ -25,6 +25,8 @@ from gateway.uploads.gateway import Gateway
 REPORT_SECONDS = 1.0
 """Time between two reports of progress; watchers are asked for no finer one."""
 
+_TO_BE_FINISHED = frozenset({State.COMPLETING, State.VALIDATING, State.READY})
+
 
 class Target(Protocol):
     """What a file is received by; sizes in bytes."""
@@ -162,14 +164,17 @@ class Reception:
         if self._target is not None:
             await self._target.aclose()
 
-    async def give_up(self, reason: BaseException) -> None:
+    async def give_up(self, reason: BaseException) -> Upload | None:
         """Leave nothing behind: abort what nobody could go on with, and let go of the rest.
 
+        Returns the upload when it can no longer be given up: all of it is there, and another process will finish it.
         Runs to its end even when the request is cancelled meanwhile; what the database or the store keeps from being
         done now, the sweeper does.
         """
         with suppress(GatewayError):
-            await asyncio.shield(self._gateway.work.start(self._give_up(reason)))
+            upload = await asyncio.shield(self._gateway.work.start(self._give_up(reason)))
+            return upload if upload.state in _TO_BE_FINISHED else None
+        return None
 
     async def _give_up(self, reason: BaseException) -> Upload:
         await self.close()
@@ -183,7 +188,7 @@ class Reception:
         async with self._gateway.database.connection() as connection:
             aborted = await uploads.move(connection, self.upload.id, change)
         if aborted is None:
-            return self.upload
+            return await uploads.find_for_job(self._gateway.database, self.upload.id) or self.upload
         await clean_up(self._gateway, aborted)
         return aborted
 

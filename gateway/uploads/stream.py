@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterable
 from pathlib import Path
 
-from gateway.domain.errors import FileMismatch, FileRejected, Invalid
+from gateway.domain.errors import FileMismatch, FileRejected, Invalid, Unavailable
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.streaming import files
@@ -32,8 +32,10 @@ _DECIMAL = re.compile(r"[0-9]{1,19}")
 async def stream_form(gateway: Gateway, principal: Principal, boundary: str, body: AsyncIterable[bytes]) -> Upload:
     """Receive the form that *body* yields and return its upload in a final state, or completing or validating.
 
-    Raises Busy, Malformed, ExtensionNotAllowed (before a byte is kept), TooLarge, FileMismatch, FileRejected, DiskFull
-    and Unavailable, and whatever *body* raises. After any of them, and after a cancellation, nothing is kept.
+    What fails for a moment once all bytes are there does not fail the form: another process finishes it. Raises Busy,
+    Malformed, ExtensionNotAllowed (before a byte is kept), TooLarge, FileMismatch, FileRejected, DiskFull and
+    Unavailable, and whatever *body* raises. After any of them nothing is kept; after a cancellation nothing but a file
+    that was complete already.
     """
     async with gateway.streams.slots.admit() as lease:
         form = _Form(gateway, principal, lease)
@@ -45,8 +47,10 @@ async def stream_form(gateway: Gateway, principal: Principal, boundary: str, bod
             reader.close()
             return require_accepted(await form.complete())
         except BaseException as exc:
-            if form.reception is not None:
-                await form.reception.give_up(exc)
+            kept = await form.reception.give_up(exc) if form.reception is not None else None
+            if kept is not None and isinstance(exc, Unavailable):
+                # Its client would send it again after an error, and the pipeline would get it twice.
+                return kept
             raise
         finally:
             if form.reception is not None:

@@ -77,7 +77,9 @@ async def watch_upload(
     upload = await load(gateway, principal, upload_id)
     source = UploadLog(gateway, upload)
     async with gateway.feeds.join(upload.tenant_id, source) as (subscription, joined):
-        yield Watch(source, subscription, after=after or BEGINNING, joined=joined, final=upload.is_final)
+        # A feed that others keep alive may not have read yet what the row says already: the end stands in the log.
+        until = await source.end() if upload.is_final else joined
+        yield Watch(source, subscription, after=after or BEGINNING, joined=until, final=upload.is_final)
 
 
 @asynccontextmanager

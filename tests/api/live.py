@@ -14,7 +14,7 @@ import psycopg
 import uvicorn
 
 from gateway.api.app import create_app
-from gateway.cli.http_protocol import BodyProtocol
+from gateway.cli.http_protocol import GatewayProtocol
 from gateway.cli.serve import StreamingServer, listen
 from gateway.settings import Settings
 from tests.api.conftest import Api
@@ -45,7 +45,9 @@ async def serve(settings: Settings, keys: dict[str, str] | None = None) -> Async
     """Run the API on a free port."""
     app = create_app(settings)
     with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, http=BodyProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=20)
+        config = uvicorn.Config(
+            app, http=GatewayProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=20
+        )
         server = _Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:

@@ -16,7 +16,7 @@ import uvicorn
 from asgi_lifespan import LifespanManager
 
 from gateway.api.app import create_app
-from gateway.cli.http_protocol import BodyProtocol
+from gateway.cli.http_protocol import GatewayProtocol
 from gateway.settings import Settings
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchKey
@@ -210,7 +210,7 @@ async def serve(api: Api, **options: Any) -> AsyncIterator[Served]:
     """Serve *api* with uvicorn, as `gateway serve` does."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = api.client._transport.app  # type: ignore[attr-defined]
-    config = uvicorn.Config(app, http=BodyProtocol, log_config=None, access_log=False, lifespan="off", **options)
+    config = uvicorn.Config(app, http=GatewayProtocol, log_config=None, access_log=False, lifespan="off", **options)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
 import pytest_asyncio
 
+from gateway.events.live import READS_AT_ONCE
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
 from tests.api.live import LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching
@@ -40,6 +42,23 @@ async def test_a_stream_tells_the_whole_story_and_ends(api: LiveApi) -> None:
     assert [one.event for one in seen] == STORY[1:]
     assert seen[-1].data["content_type"] == "audio/mpeg"
     assert seen[-1].data["size_bytes"] == len(body)
+
+
+async def test_who_comes_while_the_feed_lags_gets_the_end_too(api: LiveApi) -> None:
+    """A stream that others keep open may know less than the row: a watcher who joins it misses nothing of the end."""
+    body = mp3_bytes()
+    created = await api.create(body)
+    async with watching(api, of(created)) as first, AsyncExitStack() as held:
+        assert (await first.fact()).event == "created"
+        for _ in range(READS_AT_ONCE):
+            await held.enter_async_context(api.gateway.feeds.reads)
+        await api.put(created, body)
+        await api.complete(created)
+        async with watching(api, of(created)) as second:
+            story = await second.rest()
+        assert [one.event for one in story] == STORY
+        async with watching(api, of(created), after=story[-2].id) as third:
+            assert await third.rest() == story[-1:]
 
 
 @pytest.mark.parametrize("how", ["header", "query"])

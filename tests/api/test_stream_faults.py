@@ -152,9 +152,11 @@ async def test_b1_disk_what_stopped_after_the_last_byte_is_finished(
     async with serve(api) as served:
         with monkeypatch.context() as patch:
             patch.setattr(files, "put_in_place", fail)
-            assert (await served.form(body)).status_code == 503
+            answer = await served.form(body)
+        assert answer.status_code == 202, "a client that is told of an error sends the file again"
         upload = await served.only_upload()
-        assert upload["state"] == "validating"
+        assert upload["upload_id"] == answer.json()["upload_id"]
+        assert upload["state"] == answer.json()["state"] == "validating"
         assert served.temporary_files() == [f"{upload['upload_id']}.tmp"]
         await api.gateway.database.execute("UPDATE uploads SET lease_until = now() - interval '1 s'", {})
         await served.swept()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from websockets.asyncio.client import connect
 
-from gateway.cli.http_protocol import BodyProtocol
+from gateway.cli import http_protocol
+from gateway.cli.http_protocol import MAX_HEAD_BYTES, GatewayProtocol
 
 FILE = os.urandom(3_000_001)
 
@@ -54,7 +57,7 @@ async def served(application: Application) -> AsyncIterator[int]:
     """Run the application on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(application, http=BodyProtocol, log_config=None, access_log=False, lifespan="off")
+            uvicorn.Config(application, http=GatewayProtocol, log_config=None, access_log=False, lifespan="off")
         )
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
@@ -164,3 +167,83 @@ async def test_the_client_may_go_in_mid_body() -> None:
         await writer.drain()
         writer.close()
         assert await asyncio.wait_for(seen, 10) == "http.disconnect"
+
+
+async def _told(port: int, pieces: list[bytes], *, pause: float = 0.0) -> bytes:
+    """Send *pieces* for as long as they are taken and return all that comes back, to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        with suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause)
+        async with asyncio.timeout(30):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("piece", [1000, 64 * 1024])
+async def test_f4_a_head_without_end_is_refused(piece: int) -> None:
+    """F4: one header of 20 MB is 431 after the first of them."""
+    async with served(Application()) as port:
+        flood = [b"GET / HTTP/1.1\r\nHost: gateway.test\r\nX-Long: ", *[b"a" * piece] * (20_000_000 // piece)]
+        answer = await _told(port, flood)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "headers_too_large"
+
+
+async def test_f4_many_headers_are_refused() -> None:
+    """F4: a hundred thousand headers are 431 too."""
+    async with served(Application()) as port:
+        flood = [b"GET / HTTP/1.1\r\nHost: gateway.test\r\n", *[b"X-A: b\r\n" * 1000] * 100]
+        assert (await _told(port, flood)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_head_as_large_as_allowed_is_read() -> None:
+    """A long but finished head, in small pieces, is answered; so is one behind a long body in the same packet."""
+    async with served(Application()) as port:
+        long = b"X-Long: " + b"a" * (MAX_HEAD_BYTES - 500) + b"\r\n\r\n"
+        head = b"POST / HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 2\r\n" + long
+        cut = [head[start : start + 5000] for start in range(0, len(head), 5000)]
+        assert await exchange(port, *cut, b"ok") == [b"ok"]
+        assert await exchange(port, request(len(FILE)), FILE + request(2)[:20], request(2)[20:], b"ok", answers=2) == [
+            FILE,
+            b"ok",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        ([b"GET / HT"], b"HTTP/1.1 408 "),
+        ([b"GET / HTTP/1.1\r\n", *[b"X-Drip: a\r\n"] * 40], b"HTTP/1.1 408 "),
+        ([b""], b""),
+        ([request(2) + b"ok", *[b"G", b"E", b"T", b" "] * 10], b"HTTP/1.1 200 "),
+    ],
+    ids=["half a line", "dripping headers", "silence", "second request"],
+)
+async def test_f9_a_head_that_comes_too_slowly_ends(
+    monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], status: bytes
+) -> None:
+    """F9: whoever does not finish a head in time is told so and closed; a connection without a byte only closes."""
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+    async with served(Application()) as port:
+        answer = await _told(port, pieces, pause=0.05)
+    assert answer.startswith(status)
+    assert bool(answer) == bool(status)
+    if status.startswith(b"HTTP/1.1 200"):
+        assert b"HTTP/1.1 408 " in answer
+
+
+async def test_f9_a_slow_body_is_not_a_slow_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for heads is over with the head: bodies have limits of their own."""
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    async with served(Application()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(2) + b"o")
+        await asyncio.sleep(0.6)
+        writer.write(b"k")
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
