@@ -21,6 +21,7 @@ from gateway.api.requests import gateway_of
 from gateway.auth.api_keys import authenticate
 from gateway.database import api_keys
 from gateway.domain.errors import Forbidden
+from gateway.domain.origins import origin_of
 from gateway.settings import Settings
 from gateway.storage.address import BucketAddress
 from gateway.uploads.admit_pages import report_pages
@@ -102,9 +103,8 @@ def _page_origins(settings: Settings) -> tuple[str, ...]:
     origins = settings.allowed_origins
     if settings.upload_page == "off" or settings.public_url is None:
         return origins
-    url = urlsplit(settings.public_url)
-    own = f"{url.scheme}://{url.netloc}"
-    return origins if own in origins else (*origins, own)
+    own = origin_of(settings.public_url)
+    return origins if own is None or own in origins else (*origins, own)
 
 
 def routes(settings: Settings) -> APIRouter:
