@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         ge=60,
         le=43_200,
         description="Time from signing a browser form until the store takes it no more, seconds. It may be sent more "
-        "than once in that time; what was checked stays what it is.",
+        "than once in that time; what was checked stays what it is. Its upload expires an hour later.",
     )
     download_url_seconds: int = Field(300, ge=1, le=604_800, description="Life of a download URL, seconds.")
     upload_seconds: int = Field(
