@@ -20,7 +20,7 @@ _COUNTED = """token_id = upload_tokens.id AND state NOT IN ('aborted', 'expired'
     AND NOT (state = 'uploading' AND expires_at < now() - interval '1 minute')"""
 """Uploads that count against max_files: not those that were given up, nor intents the store never answered.
 
-Nor what has expired and waits for the sweeper: nobody claims that any more. The minute is for a claim that began before.
+Nor what has expired and waits for the sweeper: nobody claims that. The minute is for a claim that began before.
 """
 
 
