@@ -110,9 +110,9 @@ def _page_origins(settings: Settings) -> tuple[str, ...]:
 def routes(settings: Settings) -> APIRouter:
     """Read the files and build their routes; the page only where it is switched on."""
     router = APIRouter(include_in_schema=False)
-    _add_module(router)
+    module = _add_module(router)
     if settings.upload_page != "off":
-        _add_page(router, settings)
+        _add_page(router, settings, module)
     return router
 
 
@@ -135,7 +135,8 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(f"{name} {value}" for name, value in directives.items())
 
 
-def _add_module(router: APIRouter) -> None:
+def _add_module(router: APIRouter) -> str:
+    """Serve the module and return the name of its hashed twin."""
     module = _read(MODULE)
     types = _read("gateway-upload.d.ts")
     hashed = f"client.{module.digest}.js"
@@ -151,15 +152,17 @@ def _add_module(router: APIRouter) -> None:
 
     for path, route in (("client.js", client), (hashed, client_for_good), ("client.d.ts", client_types)):
         router.add_api_route(f"/{path}", route, methods=["GET", "HEAD"])
+    return hashed
 
 
-def _add_page(router: APIRouter, settings: Settings) -> None:
+def _add_page(router: APIRouter, settings: Settings, module: str) -> None:
     config = {
         "visit": settings.upload_page,
         "extensions": list(settings.allowed_upload_extensions),
         "maxFileSize": settings.max_file_size,
     }
     html = _source("index.html").replace(CONFIG_MARK.encode(), escape(json.dumps(config)).encode())
+    html = html.replace(b'"client.js"', f'"{module}"'.encode())
     page_headers = {
         "content-security-policy": content_security_policy(settings),
         "referrer-policy": "no-referrer",
@@ -167,8 +170,10 @@ def _add_page(router: APIRouter, settings: Settings) -> None:
         "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     }
     _add_file(router, "/", Asset.of("index.html", html), page_headers)
+    # The page and the module it was made with go together: the short address may give an older one from a cache.
     for name in ("page.css", "page.js", "page.svg"):
-        _add_file(router, f"/{name}", _read(name), {"cross-origin-resource-policy": "same-origin"})
+        asset = Asset.of(name, _source(name).replace(b'"./client.js"', f'"./{module}"'.encode()))
+        _add_file(router, f"/{name}", asset, {"cross-origin-resource-policy": "same-origin"})
     if settings.upload_page == "open":
         _add_tokens(router, settings)
 
