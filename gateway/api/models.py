@@ -182,6 +182,9 @@ class Upload(BaseModel):
     metadata: dict[str, Any]
     rejection: Rejection | None
     detection: dict[str, Any] | None
+    can_download: bool = Field(
+        description="Whether you may download it now: it is ready, in the store, and an upload token allows downloads."
+    )
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
