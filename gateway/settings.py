@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.domain.media_types import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
+from gateway.domain.origins import how_to_write, is_origin
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -40,8 +41,8 @@ class Settings(BaseSettings):
     )
     allowed_origins: CommaSeparated = Field(
         (),
-        description="Origins of web pages that may use the API and the store, comma separated. "
-        "Never `*`: credentials are involved.",
+        description="Origins of web pages that may use the API and the store, comma separated, as browsers write "
+        "them: `https://app.example.com`, without a slash. Never `*`: credentials are involved.",
     )
     token_secret: SecretStr | None = Field(
         None,
@@ -186,7 +187,7 @@ class Settings(BaseSettings):
         ge=60,
         le=43_200,
         description="Time from signing a browser form until the store takes it no more, seconds. It may be sent more "
-        "than once in that time; what was checked stays what it is.",
+        "than once in that time; what was checked stays what it is. Its upload expires an hour later.",
     )
     download_url_seconds: int = Field(300, ge=1, le=604_800, description="Life of a download URL, seconds.")
     upload_seconds: int = Field(
@@ -293,9 +294,13 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_origins")
     @classmethod
-    def _no_wildcard(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _only_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in value:
             raise ValueError("name each origin; `*` would let any page use a visitor's credentials")
+        for text in value:
+            # Compared as texts: what is almost an origin would refuse every page, and say so nowhere.
+            if not is_origin(text):
+                raise ValueError(how_to_write(text))
         return value
 
     @model_validator(mode="after")

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.uploads.download import can_download
 from gateway.uploads.sign import SignedPart
 
 NO_STORE = {"cache-control": "no-store"}
@@ -22,8 +24,8 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     )
 
 
-def upload_answer(upload: Upload) -> dict[str, Any]:
-    """Return what a client may know of an upload: never the store's own UploadId, the bucket or a lease."""
+def upload_answer(upload: Upload, principal: Principal) -> dict[str, Any]:
+    """Return what *principal* may know of an upload: never the store's own UploadId, the bucket or a lease."""
     plan = upload.plan
     rejection = upload.rejection
     return {
@@ -31,7 +33,7 @@ def upload_answer(upload: Upload) -> dict[str, Any]:
         "state": upload.state,
         "filename": upload.filename,
         "size_bytes": upload.observed_size_bytes or upload.declared_size_bytes,
-        "content_type": upload.content_type if upload.state is State.READY else upload.declared_content_type,
+        "content_type": content_type_of(upload),
         "part_size_bytes": upload.part_size_bytes,
         "part_count": plan.part_count if plan else None,
         "object_key": upload.object_key,
@@ -40,10 +42,16 @@ def upload_answer(upload: Upload) -> dict[str, Any]:
         "metadata": upload.metadata,
         "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,
         "detection": upload.detection,
+        "can_download": can_download(principal, upload),
         "created_at": upload.created_at,
         "updated_at": upload.updated_at,
         "expires_at": upload.expires_at,
     }
+
+
+def content_type_of(upload: Upload) -> str | None:
+    """Return what was observed once it is ready, and what was declared before."""
+    return upload.content_type if upload.state is State.READY else upload.declared_content_type
 
 
 def parts_answer(parts: Iterable[SignedPart]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from gateway.api.answers import json_response
 from gateway.api.problems import problem_response, responses
-from gateway.api.requests import gateway_of, principal_of, settings_of, upload_id_of
+from gateway.api.requests import gateway_of, principal_of, require_page, settings_of, upload_id_of
 from gateway.api.streams import EventStream, serve_socket
 from gateway.domain.errors import Forbidden, GatewayError, Invalid
 from gateway.domain.events import Position
@@ -118,9 +118,11 @@ async def _ticket(request: Request, caller: Principal, upload_id: UUID | None) -
 
 
 async def _watcher(connection: HTTPConnection, ticket: str | None, upload_id: UUID | None) -> Principal:
-    """Return who watches, by ticket or by header; raise Unauthenticated."""
+    """Return who watches, by ticket or by header; raise Unauthenticated, and Forbidden for a page of another origin."""
     if ticket is not None:
-        return await use_ticket(gateway_of(connection), ticket, upload_id)
+        principal = await use_ticket(gateway_of(connection), ticket, upload_id)
+        require_page(connection, principal.token)
+        return principal
     return await principal_of(connection)
 
 

@@ -90,7 +90,8 @@ class CreateUploadToken(_Strict):
         default_factory=list,
         max_length=8,
         description="Origins of the pages that may use it, e.g. `https://app.example.com`. Empty: those of "
-        "GATEWAY_ALLOWED_ORIGINS.",
+        "GATEWAY_ALLOWED_ORIGINS. For an origin that is not among those you allow pages in the store's CORS rules "
+        "yourself: the gateway writes only GATEWAY_ALLOWED_ORIGINS there, and without a rule every part is refused.",
     )
     allow_download: bool = Field(False, description="Whether it may also download its own uploads once they are ready.")
 
@@ -181,6 +182,9 @@ class Upload(BaseModel):
     metadata: dict[str, Any]
     rejection: Rejection | None
     detection: dict[str, Any] | None
+    can_download: bool = Field(
+        description="Whether you may download it now: it is ready, in the store, and an upload token allows downloads."
+    )
     created_at: datetime
     updated_at: datetime
     expires_at: datetime

@@ -15,7 +15,7 @@ from gateway.auth.api_keys import authenticate
 from gateway.auth.upload_tokens import looks_like_token
 from gateway.database import api_keys
 from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
-from gateway.domain.principal import Principal
+from gateway.domain.principal import Principal, TokenGrant
 from gateway.settings import Settings
 from gateway.uploads.gateway import Gateway
 
@@ -60,13 +60,18 @@ def token_principal(request: HTTPConnection, text: str) -> Principal:
     if gateway.tokens is None:
         raise Unauthenticated
     claims = gateway.tokens.read(text)
-    origins = claims.grant.allowed_origins
     # Also for an expired token: the page must be able to read that it has expired.
+    require_page(request, claims.grant)
+    return claims.principal_at(gateway.now())
+
+
+def require_page(request: HTTPConnection, grant: TokenGrant | None) -> None:
+    """Let pages of an upload token's origins read the answer; raise Forbidden for a page that it was not made for."""
+    origins = grant.allowed_origins if grant else ()
     setattr(request.state, cors.STATE, origins)
     origin = request.headers.get("origin")
     if origins and origin is not None and origin not in origins:
         raise Forbidden("This upload token is not for pages of this origin.")
-    return claims.principal_at(gateway.now())
 
 
 def base_url_of(request: Request) -> str:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.api import models
-from gateway.api.answers import json_response, upload_answer
+from gateway.api.answers import content_type_of, json_response
 from gateway.api.body import ClientGone, PacedBody, length_of
 from gateway.api.problems import problem_response, responses
 from gateway.api.requests import gateway_of, principal_of, upload_id_of
@@ -125,7 +125,7 @@ def _answer(upload: Upload) -> Response:
         "state": upload.state,
         **place,
         "size_bytes": upload.observed_size_bytes or upload.streamed_bytes,
-        "content_type": upload_answer(upload)["content_type"],
+        "content_type": content_type_of(upload),
         "filename": upload.filename,
     }
     status = 201 if upload.state is State.READY else 202

@@ -74,7 +74,7 @@ async def create_upload(request: Request, caller: Caller) -> Response:
         part_checksums=body.part_checksums,
     )
     created = await create(gateway_of(request), caller, wanted, idempotency_key_of(request))
-    answer = upload_answer(created.upload) | {"parts": parts_answer(created.parts)}
+    answer = upload_answer(created.upload, caller) | {"parts": parts_answer(created.parts)}
     return json_response(answer, 201, {"location": f"/v1/uploads/{created.upload.id}"})
 
 
@@ -94,7 +94,7 @@ async def list_uploads(
         except NotFound:
             raise Invalid("cursor is not one of ours.") from None
     page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=before, limit=limit)
-    return json_response({"uploads": [upload_answer(upload) for upload in page], "next_cursor": next_cursor})
+    return json_response({"uploads": [upload_answer(upload, caller) for upload in page], "next_cursor": next_cursor})
 
 
 @router.get("/{upload_id}", response_model=models.Upload, responses=responses(401, 403, 404, 503))
@@ -104,9 +104,9 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     seconds = wait_of(request)
     found = await look_for_form(gateway, caller, identity)
     if seconds == 0:
-        return json_response(upload_answer(found))
+        return json_response(upload_answer(found, caller))
     upload = await wait_until(gateway, caller, identity, seconds=seconds)
-    return json_response(upload_answer(upload), headers={"preference-applied": f"wait={seconds:.0f}"})
+    return json_response(upload_answer(upload, caller), headers={"preference-applied": f"wait={seconds:.0f}"})
 
 
 @router.delete(
@@ -168,8 +168,8 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
         named = [NamedPart(part.part_number, bare_etag(part.etag)) for part in body.parts]
     upload = await complete(gateway_of(request), caller, upload_id_of(upload_id), named)
     if upload.is_final:
-        return json_response(upload_answer(upload))
-    return json_response(upload_answer(upload), 202, {"retry-after": str(COMPLETE_RETRY_SECONDS)})
+        return json_response(upload_answer(upload, caller))
+    return json_response(upload_answer(upload, caller), 202, {"retry-after": str(COMPLETE_RETRY_SECONDS)})
 
 
 @router.get(

@@ -21,6 +21,7 @@ from gateway.api.requests import gateway_of
 from gateway.auth.api_keys import authenticate
 from gateway.database import api_keys
 from gateway.domain.errors import Forbidden
+from gateway.domain.origins import origin_of
 from gateway.settings import Settings
 from gateway.storage.address import BucketAddress
 from gateway.uploads.admit_pages import report_pages
@@ -102,17 +103,16 @@ def _page_origins(settings: Settings) -> tuple[str, ...]:
     origins = settings.allowed_origins
     if settings.upload_page == "off" or settings.public_url is None:
         return origins
-    url = urlsplit(settings.public_url)
-    own = f"{url.scheme}://{url.netloc}"
-    return origins if own in origins else (*origins, own)
+    own = origin_of(settings.public_url)
+    return origins if own is None or own in origins else (*origins, own)
 
 
 def routes(settings: Settings) -> APIRouter:
     """Read the files and build their routes; the page only where it is switched on."""
     router = APIRouter(include_in_schema=False)
-    _add_module(router)
+    module = _add_module(router)
     if settings.upload_page != "off":
-        _add_page(router, settings)
+        _add_page(router, settings, module)
     return router
 
 
@@ -135,7 +135,8 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(f"{name} {value}" for name, value in directives.items())
 
 
-def _add_module(router: APIRouter) -> None:
+def _add_module(router: APIRouter) -> str:
+    """Serve the module and return the name of its hashed twin."""
     module = _read(MODULE)
     types = _read("gateway-upload.d.ts")
     hashed = f"client.{module.digest}.js"
@@ -151,15 +152,17 @@ def _add_module(router: APIRouter) -> None:
 
     for path, route in (("client.js", client), (hashed, client_for_good), ("client.d.ts", client_types)):
         router.add_api_route(f"/{path}", route, methods=["GET", "HEAD"])
+    return hashed
 
 
-def _add_page(router: APIRouter, settings: Settings) -> None:
+def _add_page(router: APIRouter, settings: Settings, module: str) -> None:
     config = {
         "visit": settings.upload_page,
         "extensions": list(settings.allowed_upload_extensions),
         "maxFileSize": settings.max_file_size,
     }
     html = _source("index.html").replace(CONFIG_MARK.encode(), escape(json.dumps(config)).encode())
+    html = html.replace(b'"client.js"', f'"{module}"'.encode())
     page_headers = {
         "content-security-policy": content_security_policy(settings),
         "referrer-policy": "no-referrer",
@@ -167,8 +170,10 @@ def _add_page(router: APIRouter, settings: Settings) -> None:
         "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     }
     _add_file(router, "/", Asset.of("index.html", html), page_headers)
+    # The page and the module it was made with go together: the short address may give an older one from a cache.
     for name in ("page.css", "page.js", "page.svg"):
-        _add_file(router, f"/{name}", _read(name), {"cross-origin-resource-policy": "same-origin"})
+        asset = Asset.of(name, _source(name).replace(b'"./client.js"', f'"./{module}"'.encode()))
+        _add_file(router, f"/{name}", asset, {"cross-origin-resource-policy": "same-origin"})
     if settings.upload_page == "open":
         _add_tokens(router, settings)
 

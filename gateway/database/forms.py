@@ -7,19 +7,23 @@ from uuid import UUID
 
 from gateway.database.engine import Database
 
+LATE_SECONDS = 86_400.0
+"""Time after which no POST is on its way any more that began while its form lived."""
+
 
 async def take_due(database: Database, *, limit: int) -> Sequence[UUID]:
     """Return forms that are worth a look, and mark them looked at.
 
-    The wait between two looks grows with the age, by a tenth of it from one second on: a form that comes is found
-    soon, and one that never comes costs some hundred looks a day at most. Workers that ask at once share the rows.
+    The wait between two looks is a tenth of the age, or of the time left if that is less, and a second at least: a form
+    that comes is found soon, one that comes at the last moment too, and one that never comes costs some hundred looks.
+    Workers that ask at once share the rows.
     """
     rows = await database.fetch_all(
         """
 UPDATE uploads SET updated_at = now() WHERE id IN (
     SELECT id FROM uploads
     WHERE form_key IS NOT NULL AND state = 'uploading' AND multipart_upload_id IS NOT NULL AND expires_at > now()
-        AND updated_at + greatest(interval '1 second', (now() - created_at) / 10) <= now()
+        AND updated_at + greatest(interval '1 second', least(now() - created_at, expires_at - now()) / 10) <= now()
     ORDER BY updated_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id""",
         {"limit": limit},
@@ -28,11 +32,15 @@ RETURNING id""",
 
 
 async def to_remove(database: Database, *, limit: int) -> Sequence[UUID]:
-    """Return uploads whose time is over, so that no form of theirs is accepted or on its way any more."""
+    """Return uploads whose time has been over for a day, so that no form of theirs is accepted or on its way any more.
+
+    A POST that began while its form lived may end long after its upload: what it brings then is nobody's.
+    """
     rows = await database.fetch_all(
-        """SELECT id FROM uploads WHERE form_key IS NOT NULL AND state <> 'uploading' AND expires_at <= now()
+        """SELECT id FROM uploads WHERE form_key IS NOT NULL AND state <> 'uploading'
+            AND expires_at <= now() - make_interval(secs => %(late)s)
         ORDER BY expires_at LIMIT %(limit)s""",
-        {"limit": limit},
+        {"limit": limit, "late": LATE_SECONDS},
     )
     return [row["id"] for row in rows]
 

@@ -16,8 +16,12 @@ _COLUMNS = """id, tenant_id, key_id, policy, max_files, max_size_bytes, metadata
     expires_at, revoked_at"""
 
 _COUNTED = """token_id = upload_tokens.id AND state NOT IN ('aborted', 'expired')
-    AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND coalesce(lease_until < now(), false))"""
-"""Uploads that count against max_files: not those that were given up, nor intents the store never answered."""
+    AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND coalesce(lease_until < now(), false))
+    AND NOT (state = 'uploading' AND expires_at < now() - interval '1 minute')"""
+"""Uploads that count against max_files: not those that were given up, nor intents the store never answered.
+
+Nor what has expired and waits for the sweeper: nobody claims that. The minute is for a claim that began before.
+"""
 
 
 @dataclass(frozen=True, slots=True)

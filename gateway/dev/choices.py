@@ -14,6 +14,7 @@ from gateway.auth.api_keys import new_key, parse_key
 from gateway.dev import minio
 from gateway.dev.processes import StackError, free_ports, is_free
 from gateway.domain.errors import Unauthenticated
+from gateway.domain.origins import origin_of
 from gateway.settings import Settings
 
 StoreName = Literal["minio", "seaweedfs"]
@@ -64,8 +65,9 @@ def choose(settings: Settings, store: StoreChoice) -> Choices:
 
 def _origins(settings: Settings, port: int) -> tuple[str, ...]:
     """Add the gateway's own addresses to the allowed origins: the upload page at `/` is a web page like any other."""
-    own = (f"http://127.0.0.1:{port}", f"http://localhost:{port}")
-    return (*settings.allowed_origins, *(origin for origin in own if origin not in settings.allowed_origins))
+    # Port 80 is in no origin that a browser writes.
+    own = [origin_of(f"http://{host}:{port}") for host in ("127.0.0.1", "localhost")]
+    return (*settings.allowed_origins, *(text for text in own if text and text not in settings.allowed_origins))
 
 
 def _claimed_port(settings: Settings) -> int:

@@ -15,19 +15,23 @@ import aiohttp
 from yarl import URL
 
 from gateway.storage.address import BucketAddress
+from gateway.storage.clock import utc_now
 from gateway.storage.errors import StoreUnavailable
 from gateway.storage.models import StoreConfig
+from gateway.storage.presign import PartToSign, Presigner
 from gateway.storage.wire import failure_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
-# What a browser needs for parts, forms and downloads. Without ETag exposed an upload still completes: ListParts knows.
+# What a browser needs for parts, forms and downloads. Uppy reads ETag; our own module never does.
 CORS_METHODS = ("PUT", "POST", "GET", "HEAD")
 CORS_EXPOSED = ("ETag", "Location", "x-amz-checksum-sha256")
 CORS_RULE_ID = "upload-gateway"
 CORS_MAX_AGE_SECONDS = 3600  # Chromium keeps a preflight for two hours at most
+_NOWHERE = "preflight"
+_PROBE_SECONDS = 60
 _NOT_IMPLEMENTED = frozenset({"NotImplemented", "MethodNotAllowed", "NotSupported", "501"})
 _EXISTS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
@@ -121,7 +125,9 @@ async def put_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsRe
 async def add_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
     """Do the same and keep every rule that others made: ours carries an ID, so it is replaced and never doubled.
 
-    The key needs `s3:GetBucketCORS` too.
+    Ours is the first: a store goes by the first rule that fits, and one of others that hides ETag would hide ours. What
+    their rules expose ours exposes too, so that it takes nothing from their pages. The key also needs
+    `s3:GetBucketCORS`.
     """
     async with open_admin(config) as client:
         try:
@@ -132,16 +138,18 @@ async def add_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsRe
                 raise
             found = []
         kept: list[CORSRuleTypeDef] = [_writable(rule) for rule in found if rule.get("ID") != CORS_RULE_ID]
-        return await _put_rules(client, config.bucket, [*kept, _rule(origins)])
+        theirs = [name for rule in kept for name in rule.get("ExposeHeaders", ())]
+        return await _put_rules(client, config.bucket, [_rule(origins, theirs), *kept])
 
 
-def _rule(origins: Sequence[str]) -> CORSRuleTypeDef:
+def _rule(origins: Sequence[str], exposed_too: Sequence[str] = ()) -> CORSRuleTypeDef:
+    exposed = {name.lower(): name for name in (*exposed_too, *CORS_EXPOSED)}
     return {
         "ID": CORS_RULE_ID,
         "AllowedOrigins": list(origins),
         "AllowedMethods": list(CORS_METHODS),
         "AllowedHeaders": ["*"],
-        "ExposeHeaders": list(CORS_EXPOSED),
+        "ExposeHeaders": list(exposed.values()),
         "MaxAgeSeconds": CORS_MAX_AGE_SECONDS,
     }
 
@@ -164,36 +172,71 @@ async def _put_rules(client: S3Client, bucket: str, rules: Sequence[CORSRuleType
 
 
 async def probe_cors(config: StoreConfig, origin: str, session: aiohttp.ClientSession) -> CorsProbe:
-    """Ask the store what a browser would ask before it PUTs a part from *origin*.
+    """Ask the store what a browser at *origin* would ask before it sends a part or a form, and send a part to nowhere.
 
     Give the endpoint clients use. Raises StoreUnavailable when the store does not answer.
     """
+    status, missing = await _preflight(config, origin, session, "PUT", "x-amz-checksum-sha256")
+    if not missing:
+        # A browser asks for no leave to POST by name. A store whose rules leave it out hides the form's answer.
+        if (await _preflight(config, origin, session, "POST", None))[1]:
+            missing.append("forms may not be sent (POST)")
+        if not await _shows_etag(config, origin, session):
+            missing.append("the header ETag is not exposed, which Uppy reads")
+    return CorsProbe(origin, status, not missing, "; ".join(missing) or "a browser may send parts")
+
+
+async def _preflight(
+    config: StoreConfig, origin: str, session: aiohttp.ClientSession, method: str, header: str | None
+) -> tuple[int, list[str]]:
+    """Return the status of a preflight, and in words what it does not allow."""
+    headers = {"Origin": origin, "Access-Control-Request-Method": method}
+    if header is not None:
+        headers["Access-Control-Request-Headers"] = header
     address = BucketAddress.of(config.endpoint, config.bucket, config.addressing_style)
-    url = URL(f"{address.origin}{address.path('preflight')}?partNumber=1&uploadId=preflight", encoded=True)
-    headers = {
-        "Origin": origin,
-        "Access-Control-Request-Method": "PUT",
-        "Access-Control-Request-Headers": "x-amz-checksum-sha256",
-    }
+    url = f"{address.origin}{address.path(_NOWHERE)}?partNumber=1&uploadId={_NOWHERE}"
+    async with _ask(config, session, "OPTIONS", url, headers) as answer:
+        missing = []
+        if not 200 <= answer.status < 300:
+            missing.append(f"the preflight is answered {answer.status}")
+        if answer.headers.get("Access-Control-Allow-Origin") not in (origin, "*"):
+            missing.append("the origin is not allowed")
+        if not {method, "*"} & _words(answer, "Access-Control-Allow-Methods", str.upper):
+            missing.append(f"{method} is not allowed")
+        if header is not None and not {header, "*"} & _words(answer, "Access-Control-Allow-Headers", str.lower):
+            missing.append(f"the header {header} is not allowed")
+        return answer.status, missing
+
+
+async def _shows_etag(config: StoreConfig, origin: str, session: aiohttp.ClientSession) -> bool:
+    """Say whether a page may read the ETag of its part: other methods may fall under other rules, so it is a PUT.
+
+    No upload has this id, so nothing is written and the answer is an error. One without any CORS header is of a store
+    that marks no errors, and tells nothing.
+    """
+    signer = Presigner(
+        config.endpoint, config.bucket, config.region, config.credentials, config.addressing_style, utc_now
+    )
+    part = signer.part_urls(_NOWHERE, _NOWHERE, [PartToSign(1, 0)], _PROBE_SECONDS)[0]
+    async with _ask(config, session, part.method, part.url, {**part.headers, "Origin": origin}) as answer:
+        if "Access-Control-Allow-Origin" not in answer.headers:
+            return True
+        return bool({"etag", "*"} & _words(answer, "Access-Control-Expose-Headers", str.lower))
+
+
+@asynccontextmanager
+async def _ask(
+    config: StoreConfig, session: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str]
+) -> AsyncIterator[aiohttp.ClientResponse]:
     timeout = aiohttp.ClientTimeout(total=config.timeout_seconds)
+    data = b"" if method == "PUT" else None
     try:
-        async with session.options(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
-            return _judge(origin, answer)
+        async with session.request(
+            method, URL(url, encoded=True), data=data, headers=headers, timeout=timeout, allow_redirects=False
+        ) as answer:
+            yield answer
     except (aiohttp.ClientError, TimeoutError) as exc:
         raise StoreUnavailable(operation="preflight", message=type(exc).__name__) from exc
-
-
-def _judge(origin: str, answer: aiohttp.ClientResponse) -> CorsProbe:
-    missing = []
-    if not 200 <= answer.status < 300:
-        missing.append(f"the preflight is answered {answer.status}")
-    if answer.headers.get("Access-Control-Allow-Origin") not in (origin, "*"):
-        missing.append("the origin is not allowed")
-    if not {"PUT", "*"} & _words(answer, "Access-Control-Allow-Methods", str.upper):
-        missing.append("PUT is not allowed")
-    if not {"x-amz-checksum-sha256", "*"} & _words(answer, "Access-Control-Allow-Headers", str.lower):
-        missing.append("the header x-amz-checksum-sha256 is not allowed")
-    return CorsProbe(origin, answer.status, not missing, "; ".join(missing) or "a browser may send parts")
 
 
 def _words(answer: aiohttp.ClientResponse, name: str, fold: Any) -> set[str]:

@@ -15,17 +15,22 @@ from gateway.storage.models import StoreConfig
 
 logger = logging.getLogger(__name__)
 
-BY_HAND = "allow it in the CORS settings of the store (MinIO: MINIO_API_CORS_ALLOW_ORIGIN)"
-NO_RIGHT = (
-    "give the gateway's key s3:GetBucketCORS and s3:PutBucketCORS, or allow it in the CORS settings of the bucket"
+BY_HAND = (
+    "allow it PUT and POST with every header, and expose ETag, in the CORS settings of the store "
+    "(MinIO: MINIO_API_CORS_ALLOW_ORIGIN)"
 )
+NO_RIGHT = (
+    "give the gateway's key s3:GetBucketCORS and s3:PutBucketCORS, or allow it PUT and POST with every header, and "
+    "expose ETag, in the CORS settings of the bucket"
+)
+PROXY = "look for a proxy that answers OPTIONS itself or drops CORS headers"
 
 
 async def admit_pages(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> list[str]:
-    """Make sure that a browser may send parts from *origins*; return one line for each that may not, with what to do.
+    """Make sure that pages of *origins* may send parts and forms; return a line for each that may not, and the remedy.
 
-    The bucket's rules are touched only when a preflight, asked as a browser asks it, is refused; rules of others stay.
-    *public_endpoint* is the address that clients use. Never raises for a store that refuses or does not answer.
+    The bucket's rules are touched only when something that a browser would ask is refused or hidden; rules of others
+    stay. *public_endpoint* is the address that clients use. Never raises for a store that refuses or does not answer.
     """
     public = replace(config, endpoint=public_endpoint)
     async with aiohttp.ClientSession() as session:
@@ -65,4 +70,4 @@ async def _add_rule(config: StoreConfig, origins: Sequence[str]) -> str:
         return "see that the store runs and that its address is right"
     except GatewayError:
         return NO_RIGHT
-    return "look for a proxy that answers OPTIONS itself" if result == "set" else BY_HAND
+    return PROXY if result == "set" else BY_HAND

@@ -32,6 +32,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchUpload
+from gateway.uploads.form_times import expiry_of
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
 
@@ -216,7 +217,7 @@ async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
         upload.id,
         multipart_upload_id=multipart_upload_id,
         fence=lease_token,
-        expires_at=upload.created_at + timedelta(seconds=gateway.policy.upload_seconds),
+        expires_at=expiry_of(gateway, upload),
     )
     if opened is None:
         raise IdempotencyInProgress

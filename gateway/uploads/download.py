@@ -41,6 +41,12 @@ async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> S
     )
 
 
+def can_download(principal: Principal, upload: Upload) -> bool:
+    """Say whether `download` would give the principal a link, as far as the upload's row tells."""
+    allowed = principal.token is None or principal.token.allow_download
+    return allowed and upload.state is State.READY and not upload.on_disk
+
+
 async def _require_unchanged(gateway: Gateway, upload: Upload) -> None:
     """Compare with the ETag that was checked: a store that lets others write (CVE-2026-41145) is not believed."""
     try:

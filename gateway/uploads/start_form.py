@@ -6,6 +6,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
 from gateway.storage.presign import PostForm
 from gateway.uploads.create import NewUpload, create
+from gateway.uploads.form_times import form_seconds
 from gateway.uploads.gateway import Gateway
 
 S3_MAX_FORM_SIZE = 5 * 1024**3
@@ -23,7 +24,7 @@ async def start_form(gateway: Gateway, principal: Principal, wanted: NewUpload) 
     limit = min(upload.size_limit(gateway.policy.max_file_size), S3_MAX_FORM_SIZE)
     form = gateway.presigner.post_policy(
         upload.form_key,
-        min(gateway.form_seconds, gateway.policy.upload_seconds // 2),
+        form_seconds(gateway),
         content_type=upload.declared_content_type or "application/octet-stream",
         max_size_bytes=upload.declared_size_bytes or limit,
         # An empty file is refused by the store, before the eyes of who sends it.

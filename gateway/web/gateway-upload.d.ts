@@ -71,6 +71,8 @@ export interface UploadRecord {
   metadata: Record<string, unknown>;
   rejection: { code: string; detail: string } | null;
   detection: Detection | null;
+  /** Whether `download()` gives a link: the file is ready and the token allows downloads. */
+  can_download: boolean;
   created_at: string;
   updated_at: string;
   expires_at: string;

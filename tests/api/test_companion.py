@@ -341,7 +341,9 @@ async def test_a1_a_form_that_is_sent_again_changes_nothing_that_was_checked(
         await look_for_forms(api.gateway)
     assert (await api.get(form["uploadId"]))["etag"] == upload["etag"]
     # What was sent again is removed when no form can be sent any more.
-    await api.gateway.database.execute("UPDATE uploads SET expires_at = now()", {})
+    await api.gateway.database.execute("UPDATE uploads SET expires_at = now() - interval '23 hours'", {})
+    assert await remove_forms(api.gateway) == 0, "a POST may still be on its way"
+    await api.gateway.database.execute("UPDATE uploads SET expires_at = now() - interval '25 hours'", {})
     assert await remove_forms(api.gateway) == 1
     held = boto3_s3.list_objects_v2(Bucket=store_server.bucket, Prefix=form["fields"]["key"])
     assert held["KeyCount"] == 0

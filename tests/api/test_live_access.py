@@ -192,6 +192,27 @@ async def test_an_upload_token_watches_its_own_uploads(settings: Settings, end: 
             assert connection.close_code == 1008
 
 
+async def test_d7_a_ticket_keeps_to_the_origins_of_its_token(settings: Settings) -> None:
+    """A page that only the token names reads its stream by ticket; a page of another origin gets nothing by it."""
+    changed = {"token_secret": SecretStr(SECRET), "allowed_origins": ("https://other.example",)}
+    async with serve(settings.model_copy(update=changed)) as api:
+        token = (await issue(api, allowed_origins=[ALLOWED]))["token"]
+        created = (await create_with(api, token, b"x")).json()
+        asked = of(created).replace("/events", "/ticket")
+        good, bad, socket = [(await call_with(api, token, "POST", asked)).json()["ticket"] for _ in range(3)]
+        page = {"origin": ALLOWED}
+        async with api.client.stream("GET", of(created), params={"ticket": good}, headers=page) as answer:
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ALLOWED)
+        used = await api.client.get(of(created), params={"ticket": good}, headers=page)
+        assert used.status_code == 401
+        # Allowed to use the API, but not by this token.
+        elsewhere = {"origin": "https://other.example"}
+        refused = await api.client.get(of(created), params={"ticket": bad}, headers=elsewhere)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        path = of(created).replace("/events", f"/ws?ticket={socket}")
+        assert (await _refusal(api, path, tenant=None, headers=elsewhere))[0] == 403
+
+
 async def test_d8_a_ticket_opens_one_stream_once(api: LiveApi) -> None:
     """Of twenty who use a ticket at the same moment one gets the stream."""
     final = await api.ready(mp3_bytes())

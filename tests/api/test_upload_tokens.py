@@ -97,8 +97,15 @@ async def test_a_token_downloads_only_when_it_was_made_for_that(api: Api) -> Non
     for allowed, status in ((False, 403), (True, 307)):
         token = (await issue(api, allow_download=allowed))["token"]
         created = (await create_with(api, token, body)).json()
+        assert created["can_download"] is False
         await api.put(created, body)
-        await call_with(api, token, "POST", f"/v1/uploads/{created['upload_id']}/complete")
+        path = f"/v1/uploads/{created['upload_id']}"
+        done = await call_with(api, token, "POST", f"{path}/complete")
+        assert (done.json()["state"], done.json()["can_download"]) == ("ready", allowed)
+        [listed] = (await call_with(api, token, "GET", "/v1/uploads")).json()["uploads"]
+        assert listed == (await call_with(api, token, "GET", path)).json()
+        assert listed["can_download"] is allowed
+        assert (await api.get(created["upload_id"]))["can_download"] is True, "a key downloads everything"
         answer = await call_with(api, token, "GET", f"/v1/uploads/{created['upload_id']}/download")
         assert answer.status_code == status, answer.text
 

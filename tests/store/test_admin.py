@@ -93,6 +93,38 @@ async def test_a_closed_store_says_what_is_missing(
         assert "answered 403" in (await probe_cors(config_of(server.endpoint), ORIGIN, browser)).detail
 
 
+OPEN = {
+    "Access_Control_Allow_Origin": ORIGIN,
+    "Access_Control_Allow_Methods": "PUT, POST",
+    "Access_Control_Allow_Headers": "*",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "detail"),
+    [
+        (404, {"Access_Control_Expose_Headers": "Date, Etag"}, "a browser may send parts"),
+        (403, {"Access_Control_Expose_Headers": "*"}, "a browser may send parts"),
+        (404, {}, "the header ETag is not exposed, which Uppy reads"),
+        (404, {"Access_Control_Expose_Headers": "x-etag"}, "the header ETag is not exposed, which Uppy reads"),
+        # An error without any CORS header tells nothing about an answer that succeeds.
+        (404, None, "a browser may send parts"),
+    ],
+)
+async def test_only_the_answer_to_a_part_shows_whether_its_etag_can_be_read(
+    browser: aiohttp.ClientSession, status: int, headers: dict[str, str] | None, detail: str
+) -> None:
+    """Two preflights and one signed part without bytes tell all that Uppy needs."""
+    last = {} if headers is None else {"Access_Control_Allow_Origin": ORIGIN, **headers}
+    async with fault_server(answer(200, **OPEN), answer(200, **OPEN), answer(status, **last)) as server:
+        probe = await probe_cors(config_of(server.endpoint), ORIGIN, browser)
+    assert (probe.allowed, probe.detail) == (detail == "a browser may send parts", detail)
+    asked = [(request.method, request.headers.get("access-control-request-method")) for request in server.requests]
+    assert asked == [("OPTIONS", "PUT"), ("OPTIONS", "POST"), ("PUT", None)]
+    assert "X-Amz-Signature=" in server.requests[2].target
+    assert server.requests[2].headers["content-length"] == "0"
+
+
 @pytest.mark.parametrize("fault", [reset, hang])
 async def test_administration_of_a_dead_store_is_unavailable(browser: aiohttp.ClientSession, fault: object) -> None:
     """A store that does not answer is StoreUnavailable for aioboto3 calls and for the probe."""

@@ -8,10 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
 from gateway.dev.store import StoreServer
+from gateway.storage.admin import probe_cors
 from gateway.storage.models import StoreConfig
 from gateway.storage.sigv4 import Credentials
 from gateway.uploads.admit_pages import admit_pages, report_pages
@@ -55,7 +57,55 @@ async def test_refused_origin_is_let_in(bucket: StoreConfig, boto3_s3: Any, has_
     for _ in range(2):
         assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
         rules = rules_of(boto3_s3, bucket)
-        assert [rule["AllowedOrigins"] for rule in rules] == [[OTHER], [ORIGIN]]
+        assert [rule["AllowedOrigins"] for rule in rules] == [[ORIGIN], [OTHER]]
+
+
+PARTS_ONLY = {"AllowedOrigins": [ORIGIN], "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "ID": "theirs"}
+HIDING: dict[str, list[dict[str, Any]]] = {
+    "hidden ETag": [{**PARTS_ONLY, "AllowedMethods": ["PUT", "POST"], "ExposeHeaders": ["x-amz-id-2"]}],
+    "no forms": [{**PARTS_ONLY, "AllowedMethods": ["PUT"], "ExposeHeaders": ["ETag", "x-amz-id-2"]}],
+    "ETag of downloads only": [
+        {**PARTS_ONLY, "AllowedMethods": ["PUT", "POST"], "ExposeHeaders": ["x-amz-id-2"]},
+        {**PARTS_ONLY, "AllowedMethods": ["GET"], "ID": "downloads"},
+    ],
+}
+
+
+@pytest.mark.parametrize("theirs", HIDING.values(), ids=HIDING.keys())
+async def test_rule_that_breaks_uppy_is_put_behind_ours(
+    bucket: StoreConfig,
+    boto3_s3: Any,
+    browser: aiohttp.ClientSession,
+    has_rules: None,
+    theirs: list[dict[str, Any]],
+) -> None:
+    """A rule that lets parts in but hides their ETag or blocks forms gets ours before it, which exposes what it did."""
+    boto3_s3.put_bucket_cors(Bucket=bucket.bucket, CORSConfiguration={"CORSRules": theirs})
+    assert not (await probe_cors(bucket, ORIGIN, browser)).allowed
+    assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
+    ours, *kept = rules_of(boto3_s3, bucket)
+    assert {"ETag", "x-amz-id-2"} <= set(ours["ExposeHeaders"])
+    assert [rule["ID"] for rule in kept] == [rule["ID"] for rule in theirs]
+    part = f"{bucket.endpoint}/{bucket.bucket}/a.mp4?partNumber=1&uploadId=none"
+    async with browser.put(part, data=b"", headers={"Origin": ORIGIN}) as reply:
+        assert "etag" in reply.headers["Access-Control-Expose-Headers"].lower()
+
+
+async def test_rule_of_the_operator_that_suffices_is_left_alone(
+    bucket: StoreConfig, boto3_s3: Any, has_rules: None
+) -> None:
+    """A rule for parts and forms that exposes ETag, however written, is no reason to touch the bucket."""
+    theirs = {**PARTS_ONLY, "AllowedOrigins": ["*"], "AllowedMethods": ["PUT", "POST"], "ExposeHeaders": ["etag"]}
+    boto3_s3.put_bucket_cors(Bucket=bucket.bucket, CORSConfiguration={"CORSRules": [theirs]})
+    assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
+    assert [rule["ID"] for rule in rules_of(boto3_s3, bucket)] == ["theirs"]
+
+
+async def test_probe_leaves_nothing_behind(bucket: StoreConfig, boto3_s3: Any) -> None:
+    """The part that is sent to nowhere makes no object and no upload."""
+    assert await admit_pages(bucket, bucket.endpoint, [ORIGIN]) == []
+    assert boto3_s3.list_objects_v2(Bucket=bucket.bucket)["KeyCount"] == 0
+    assert "Uploads" not in boto3_s3.list_multipart_uploads(Bucket=bucket.bucket)
 
 
 async def test_rule_of_ours_is_replaced_not_doubled(bucket: StoreConfig, boto3_s3: Any, has_rules: None) -> None:
@@ -64,7 +114,7 @@ async def test_rule_of_ours_is_replaced_not_doubled(bucket: StoreConfig, boto3_s
     boto3_s3.put_bucket_cors(Bucket=bucket.bucket, CORSConfiguration={"CORSRules": [theirs]})
     for origin in (ORIGIN, "http://127.0.0.1:9999"):
         assert await admit_pages(bucket, bucket.endpoint, [origin]) == []
-    assert [rule["AllowedOrigins"] for rule in rules_of(boto3_s3, bucket)] == [[OTHER], ["http://127.0.0.1:9999"]]
+    assert [rule["AllowedOrigins"] for rule in rules_of(boto3_s3, bucket)] == [["http://127.0.0.1:9999"], [OTHER]]
 
 
 async def test_store_without_rules_by_bucket_says_what_to_do(bucket: StoreConfig, store_server: StoreServer) -> None:

@@ -115,6 +115,16 @@ def test_module_has_an_immutable_twin(client: Visitor) -> None:
     assert client.ask("HEAD", "/client.js").headers["etag"] == short.headers["etag"]
 
 
+def test_page_loads_the_module_it_was_made_with(client: Visitor) -> None:
+    """The page names the hashed twin, so that no cache puts an older module under a newer page."""
+    twin = client.get("/client.js").headers["content-location"]
+    assert f'from "./{twin}"' in client.get("/page.js").text
+    assert f'href="{twin}"' in client.get("/").text
+    for path in ("/", "/page.js"):
+        assert "client.js" not in client.get(path).text
+    assert "no-cache" in client.get("/page.js").headers["cache-control"]
+
+
 def test_types_are_served(client: Visitor) -> None:
     """The module's types lie beside it."""
     assert "export declare class Upload" in client.get("/client.d.ts").text

@@ -1,0 +1,71 @@
+"""What an origin is, and what a person is told who wrote almost one."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.api.web import _page_origins
+from gateway.dev.choices import _origins
+from gateway.domain.origins import is_origin, origin_of
+from gateway.settings import Settings
+
+GOOD = (
+    "https://app.example.com",
+    "http://localhost:5173",
+    "http://127.0.0.1",
+    "http://[::1]:8080",
+    "https://xn--bcher-kva.example",
+    "http://app.example.com:443",
+)
+ALMOST = {
+    "https://app.example.com/": "https://app.example.com",
+    "https://App.Example.com": "https://app.example.com",
+    "HTTPS://app.example.com": "https://app.example.com",
+    "app.example.com": "https://app.example.com",
+    "https://app.example.com/upload?x=1": "https://app.example.com",
+    "https://app.example.com:443": "https://app.example.com",
+    "http://localhost:80/": "http://localhost",
+}
+NEVER = ("null", "https://", "https://*.example.com", "ftp://app.example.com", "https://a@example.com", "https://a:x")
+
+
+def settings(origins: str) -> Settings:
+    """Give settings with these origins, as the environment writes them."""
+    return Settings(_env_file=None, allowed_origins=origins)
+
+
+def test_origins_as_browsers_write_them_are_taken() -> None:
+    """Every origin that a browser may send is one, several are split at commas."""
+    assert settings(", ".join(GOOD)).allowed_origins == GOOD
+    assert all(origin_of(text) == text for text in GOOD)
+
+
+@pytest.mark.parametrize(("text", "meant"), ALMOST.items())
+def test_almost_an_origin_is_refused_with_what_to_write(text: str, meant: str) -> None:
+    """What no browser sends would refuse every page silently: the error says what to write instead."""
+    assert not is_origin(text)
+    with pytest.raises(ValidationError, match=f"write {meant}$|write {meant} ") as caught:
+        settings(f"https://good.example.com,{text}")
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", NEVER)
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    """Where nobody can tell what was meant, the error shows how origins look."""
+    assert origin_of(text) is None
+    with pytest.raises(ValidationError, match=r"write it as a browser does, e\.g\. https://app\.example\.com"):
+        settings(text)
+
+
+def test_any_origin_is_refused_with_the_reason() -> None:
+    """The wildcard keeps an error of its own."""
+    with pytest.raises(ValidationError, match="name each origin"):
+        settings("*")
+
+
+def test_own_origins_are_written_as_browsers_write_them() -> None:
+    """The gateway's own page is let in whatever its address looks like in the settings."""
+    public = Settings(_env_file=None, upload_page="token", public_url="https://Uploads.Example.com:443/base")
+    assert _page_origins(public) == ("https://uploads.example.com",)
+    assert _origins(settings(""), 80) == ("http://127.0.0.1", "http://localhost")
