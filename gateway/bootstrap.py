@@ -56,6 +56,7 @@ def policy_of(settings: Settings) -> Policy:
         complete_budget_seconds=settings.complete_budget_seconds,
         lease_seconds=settings.lease_seconds,
         idempotency_seconds=settings.idempotency_seconds,
+        keep_ended_seconds=settings.keep_ended_seconds,
     )
 
 

@@ -211,6 +211,13 @@ class Settings(BaseSettings):
         gt=0,
         description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h).",
     )
+    keep_ended_seconds: int | None = Field(
+        None,
+        ge=604_800,
+        description="Time after which an upload that was rejected, aborted or expired is forgotten with its events, "
+        "seconds; at least a week, the longest life of a token whose files it counts among. Ready uploads are always "
+        "kept. Default: kept for good.",
+    )
 
     # Files that the gateway itself receives
     upload_stream_destination: Literal["store", "disk"] = Field(
@@ -311,4 +318,6 @@ class Settings(BaseSettings):
             raise ValueError("the signing key needs both its id and its secret")
         if (self.s3_download_access_key_id is None) != (self.s3_download_secret_access_key is None):
             raise ValueError("the download key needs both its id and its secret")
+        if self.keep_ended_seconds is not None and self.keep_ended_seconds < self.idempotency_seconds:
+            raise ValueError("GATEWAY_KEEP_ENDED_SECONDS is less than GATEWAY_IDEMPOTENCY_SECONDS")
         return self

@@ -43,6 +43,7 @@ async def forget(database: Database, *, before: datetime, limit: int) -> int:
     """Drop keys older than *before*; return how many."""
     return await database.execute(
         """DELETE FROM idempotency_keys WHERE ctid IN (
-            SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s LIMIT %(limit)s)""",
+            SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s ORDER BY created_at LIMIT %(limit)s
+            FOR UPDATE SKIP LOCKED)""",
         {"before": before, "limit": limit},
     )

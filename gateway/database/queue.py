@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 
 from gateway.database.engine import Connection
 
@@ -24,3 +26,15 @@ class JobQueue:
             task, allow_unknown=True, lock=lock, schedule_at=schedule_at, connection=connection, queue="default"
         )
         await job.defer_async(**arguments)
+
+    async def tidy(self, *, after_hours: int) -> None:
+        """Delete jobs that ended so long ago, and give back those of dead workers; for an open app, a worker's.
+
+        A dead worker's job keeps its lock, so that no other job of the same upload would ever run.
+        """
+        manager = self.app.job_manager
+        for job in await manager.get_stalled_jobs():
+            # It ended this moment, or another worker gave it back; a lost database fails the next call as well.
+            with suppress(ConnectorException):
+                await manager.retry_job(job)
+        await manager.delete_old_jobs(after_hours, include_failed=True, include_cancelled=True, include_aborted=True)

@@ -152,3 +152,28 @@ async def allows_origin(database: Database, origin: str) -> bool:
         {"origin": origin},
     )
     return row is not None
+
+
+async def forget_ended(database: Database, *, after_seconds: float, limit: int) -> tuple[int, int]:
+    """Drop tokens that ended so long ago and that no upload names; return how many of how many that were looked at.
+
+    One that is named is looked at again after as long: the uploads of most tokens are kept for good.
+    """
+    row = await database.fetch_one(
+        """
+WITH due AS (
+    SELECT id FROM upload_tokens
+    WHERE greatest(expires_at, seen_used_at) < now() - make_interval(secs => %(seconds)s)
+    ORDER BY greatest(expires_at, seen_used_at) LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+),
+-- The LIMIT makes it one look into an index for each: an EXISTS alone is answered by reading all uploads.
+used AS (SELECT due.id FROM due, LATERAL (SELECT FROM uploads WHERE token_id = due.id LIMIT 1) AS one),
+kept AS (UPDATE upload_tokens SET seen_used_at = now() WHERE id = ANY (ARRAY(SELECT id FROM used))),
+gone AS (
+    DELETE FROM upload_tokens WHERE id = ANY (ARRAY(SELECT id FROM due EXCEPT SELECT id FROM used)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS gone, (SELECT count(*) FROM due) AS seen""",
+        {"seconds": after_seconds, "limit": limit},
+    )
+    assert row is not None, "a SELECT without FROM has one row"
+    return row["gone"], row["seen"]

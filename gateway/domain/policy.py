@@ -35,6 +35,7 @@ class Policy:
     complete_budget_seconds: float
     lease_seconds: float
     idempotency_seconds: int
+    keep_ended_seconds: int | None = None
 
 
 def check_filename(filename: str) -> str:

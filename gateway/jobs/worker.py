@@ -25,6 +25,13 @@ CONCURRENCY = 8
 FINISH_ATTEMPTS = 8
 """With the wait doubling from 2 s, eight tries cover a store that is away for eight minutes; then sweeps go on."""
 
+TIDY_TASK = "tidy_queue"
+
+TIDY_CRON = "*/10 * * * *"
+"""A worker that starts makes up for the last time, so ten minutes are the longest a dead worker's job waits."""
+
+KEEP_JOBS_HOURS = 7 * 24
+"""Jobs that failed are kept so long for whoever looks into it."""
 
 FORM_SECONDS = 1.0
 """Time between two looks for forms, which is one query of an index that is empty where nobody sends forms."""
@@ -38,6 +45,12 @@ def register(app: App, gateway: Gateway) -> None:
         # A part that was replaced opened the upload again: the client's turn, not a failed job.
         with suppress(PartsMismatch):
             await resume(gateway, UUID(upload_id))
+
+    # A queueing lock and no lock: held by a worker that died, a lock would end all tidying.
+    @app.periodic(cron=TIDY_CRON)
+    @app.task(name=TIDY_TASK, queueing_lock=TIDY_TASK)
+    async def tidy_queue(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names the time it was due
+        await gateway.queue.tidy(after_hours=KEEP_JOBS_HOURS)
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:

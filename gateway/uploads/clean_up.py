@@ -12,6 +12,7 @@ from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchUpload
 from gateway.streaming import files
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.remove_object import remove_object
 
 ABORT_ROUNDS = 3
 """A part that was in flight while its upload was aborted may land afterwards (AWS says to abort again and look)."""
@@ -35,9 +36,9 @@ async def clean_up(gateway: Gateway, upload: Upload) -> None:
         lost = [upload.multipart_upload_id]
     for multipart_upload_id in lost:
         await _abort(gateway, upload.object_key, multipart_upload_id)
-    await gateway.store.delete_object(upload.object_key)
+    await remove_object(gateway.store, upload.object_key)
     if upload.form_key is not None:
-        await gateway.store.delete_object(upload.form_key)
+        await remove_object(gateway.store, upload.form_key)
     await uploads.cleaned(gateway.database, upload.id)
 
 

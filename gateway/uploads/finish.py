@@ -13,6 +13,7 @@ from gateway.domain.upload import State, Upload
 from gateway.uploads.assemble import assemble
 from gateway.uploads.clean_up import clean_up
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.remove_object import remove_object
 from gateway.uploads.validate import validate
 
 FINISH_TASK = "finish_upload"
@@ -39,7 +40,7 @@ async def finish(gateway: Gateway, upload: Upload) -> Upload:
         await _clean_up_now(gateway, upload)
     elif upload.state is State.READY and upload.form_key is not None:
         with suppress(GatewayError):
-            await gateway.store.delete_object(upload.form_key)
+            await remove_object(gateway.store, upload.form_key)
     return upload
 
 

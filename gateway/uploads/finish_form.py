@@ -13,6 +13,7 @@ from gateway.domain.upload import State, Upload
 from gateway.uploads.complete import complete
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load
+from gateway.uploads.remove_object import remove_object
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +64,20 @@ async def finish_form(gateway: Gateway, upload_id: UUID) -> Upload | None:
 
 async def remove_forms(gateway: Gateway) -> int:
     """Remove what was sent to form keys after their uploads had ended, once no form can be sent any more."""
-    removed = 0
-    for upload_id in await forms.to_remove(gateway.database, limit=BATCH):
-        upload = await uploads.find_for_job(gateway.database, upload_id)
-        if upload is None or upload.form_key is None:
-            continue
-        try:
-            await gateway.store.delete_object(upload.form_key)
-            await forms.removed(gateway.database, upload_id)
-            removed += 1
-        except GatewayError as exc:
-            logger.warning("could not remove a form", extra={"upload_id": str(upload_id), "code": exc.code})
-    return removed
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def remove(upload_id: UUID) -> bool:
+        async with at_once:
+            try:
+                upload = await uploads.find_for_job(gateway.database, upload_id)
+                if upload is None or upload.form_key is None:
+                    return False
+                await remove_object(gateway.store, upload.form_key)
+                await forms.removed(gateway.database, upload_id)
+            except GatewayError as exc:
+                logger.warning("could not remove a form", extra={"upload_id": str(upload_id), "code": exc.code})
+                return False
+            return True
+
+    ended = await forms.to_remove(gateway.database, limit=BATCH)
+    return sum(await asyncio.gather(*[remove(upload_id) for upload_id in ended]))

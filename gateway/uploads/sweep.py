@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-from gateway.database import idempotency, uploads
+from gateway.database import uploads
 from gateway.database.uploads import Move
 from gateway.domain.errors import GatewayError
 from gateway.domain.upload import State
 from gateway.uploads.clean_up import CLEANABLE, clean_up
 from gateway.uploads.finish import resume
 from gateway.uploads.finish_form import remove_forms
+from gateway.uploads.forget import forget
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.leftovers import remove_leftovers
 
@@ -21,31 +23,32 @@ logger = logging.getLogger(__name__)
 BATCH = 100
 """Uploads of each kind in one sweep; the rest waits for the next."""
 
+AT_ONCE = 8
+"""Uploads swept side by side: a store that is slow with one does not hold up the others."""
+
+Step = Callable[[Gateway, UUID], Awaitable[bool]]
+
 
 async def sweep(gateway: Gateway) -> dict[str, int]:
-    """Expire what ran out of time, finish what was dropped, remove what is left; return how many of each.
+    """Forget what is old, finish what was dropped, expire what is late, remove what is left; return how many of each.
 
     Any number of processes may sweep at once: each step is a compare-and-set or can be run twice. One upload that
     fails does not stop the others.
     """
+    # First: it asks nothing of the store, and a store that is away must not let the database grow.
+    counts = await forget(gateway)
     clean_after = gateway.policy.lease_seconds
     found = await uploads.to_sweep(gateway.database, clean_after_seconds=clean_after, limit=BATCH)
-    steps = {"expired": expire, "dropped": _finish, "unclean": _clean}
-    counts = dict.fromkeys(steps, 0)
-    for what, step in steps.items():
-        for upload_id in found[what]:
-            try:
-                counts[what] += await step(gateway, upload_id)
-            except GatewayError as exc:
-                logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
-            except Exception:
-                # One row that nobody foresaw must not keep the sweeper from all others.
-                logger.exception("could not sweep an upload", extra={"upload_id": str(upload_id)})
-    before = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
-    counts["forgotten"] = await idempotency.forget(gateway.database, before=before, limit=BATCH * 10)
-    counts["forms"] = await remove_forms(gateway)
-    counts["leftovers"] = await remove_leftovers(gateway)
-    return counts
+    at_once = asyncio.Semaphore(AT_ONCE)
+    # In the order in which they come to their turn: somebody waits for what was dropped.
+    parts = {
+        "dropped": _each(gateway, at_once, _finish, found["dropped"]),
+        "expired": _each(gateway, at_once, expire, found["expired"]),
+        "unclean": _each(gateway, at_once, _clean, found["unclean"]),
+        "forms": _part(remove_forms(gateway)),
+        "leftovers": _part(remove_leftovers(gateway)),
+    }
+    return counts | dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
 
 
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
@@ -57,6 +60,31 @@ async def expire(gateway: Gateway, upload_id: UUID) -> bool:
         return False
     await clean_up(gateway, expired)
     return True
+
+
+async def _each(gateway: Gateway, at_once: asyncio.Semaphore, step: Step, upload_ids: Sequence[UUID]) -> int:
+    async def take(upload_id: UUID) -> bool:
+        async with at_once:
+            try:
+                return await step(gateway, upload_id)
+            except GatewayError as exc:
+                logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
+            except Exception:
+                # One row that nobody foresaw must not keep the sweeper from all others.
+                logger.exception("could not sweep an upload", extra={"upload_id": str(upload_id)})
+        return False
+
+    return sum(await asyncio.gather(*[take(upload_id) for upload_id in upload_ids]))
+
+
+async def _part(removing: Awaitable[int]) -> int:
+    try:
+        return await removing
+    except GatewayError as exc:
+        logger.warning("could not sweep everything", extra={"code": exc.code})
+    except Exception:
+        logger.exception("could not sweep everything")
+    return 0
 
 
 async def _finish(gateway: Gateway, upload_id: UUID) -> bool:
