@@ -7,7 +7,7 @@ import logging
 from uuid import UUID
 
 from gateway.database import forms, uploads
-from gateway.domain.errors import GatewayError, PartsMismatch, TooLarge, WrongState
+from gateway.domain.errors import GatewayError, Gone, PartsMismatch, TooLarge, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.uploads.complete import complete
@@ -31,8 +31,8 @@ async def look_for_form(gateway: Gateway, principal: Principal, upload_id: UUID)
         return upload
     try:
         return await complete(gateway, principal, upload_id)
-    except (PartsMismatch, TooLarge, WrongState):
-        # Not there yet, sent again this moment, or refused meanwhile: as it stands now.
+    except (Gone, PartsMismatch, TooLarge, WrongState):
+        # Not there yet, sent again this moment, refused or expired meanwhile: as it stands now.
         return await load(gateway, principal, upload_id)
 
 
