@@ -76,7 +76,7 @@ def _note(source: Source, streams: dict[int, Track], data: bytes, position: int)
         streams.setdefault(ident, Track("audio", "mpeg"))
     elif ident == 0xFD:
         streams.setdefault(ident, Track("video", None))
-    elif ident == 0xBD:
+    elif ident == 0xBD and len(data) > 8:
         # DVD: the first byte of a private packet's payload says AC-3, DTS, LPCM or subpicture.
         first = yield from source.at(position + 9 + data[8], 1)
         sub = first[0] if first else 0

@@ -122,7 +122,7 @@ def _section(stream: _Stream, pid: int, payload: bytes) -> None:
             for at in range(8, min(length - 4, 8 + 4 * 32), 4)
             if section[at] or section[at + 1]
         )
-    elif pid and section[0] == 2:
+    elif pid and section[0] == 2 and length >= 16:
         stream.has_tables = True
         _programs(stream, section[: length - 4])
 

@@ -10,6 +10,7 @@ from gateway.detection import inspect_bytes
 from tests.unit.detection import media
 from tests.unit.detection.media import FTYP, HTML, JAVASCRIPT, PAYLOADS, WINDOWS, box, chunk
 
+pytestmark = pytest.mark.usefixtures("no_mistakes")
 NAMES = [recipe.name for recipe in media.RECIPES]
 BEGINNINGS: dict[str, bytes] = {
     "html": HTML,
