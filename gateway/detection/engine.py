@@ -108,8 +108,7 @@ def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bo
     head = yield from source.at(0, HEAD, ahead=HEAD)
     structure, alone = yield from registry.find(source, head, allowed)
     if structure.kind in AUDIO_VIDEO | {"image"}:
-        length = hidden.tail_length(structure)
-        tail = yield from source.at(max(0, source.size - length), length)
+        tail = yield from source.tail()
         yield from hidden.refuse(source, structure, head, tail)
         if not alone:
             magic.agree(structure.family, structure.container, head, tail)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.detection.formats.crc import ogg_crc
-from gateway.detection.hidden import ZIP_TAIL
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
@@ -114,8 +113,7 @@ def _duration(source: Source, rate_of: dict[int, tuple[int, int]]) -> Look[float
     """Take the granule position of the last page, which the tail read holds anyway."""
     if not rate_of:
         return None
-    start = max(0, source.size - ZIP_TAIL)
-    tail = yield from source.at(start, source.size - start)
+    tail = yield from source.tail()
     at = tail.rfind(b"OggS")
     for _ in range(MAX_PAGES):
         if at < 0:
