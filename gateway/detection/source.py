@@ -17,9 +17,9 @@ MAX_BYTES = 256 * KIB
 READ_AHEAD = 4 * KIB
 HEAD = 16 * KIB
 MAX_READ = 66 * KIB
-# Where formats and their tags end, and what others hide behind them: all that programs search for the record that ends a
-# ZIP. Its comment may have 65,535 bytes (PKWARE APPNOTE 4.3.16); Python searches 65,558 bytes, Info-ZIP 66,000. A read
-# that begins in the tail takes all of it: a movie header at the end and the tail are one read.
+# Where formats and their tags end, and what others hide behind them: all that programs search for the record that ends
+# a ZIP. Its comment may have 65,535 bytes (PKWARE APPNOTE 4.3.16); Python searches 65,558 bytes, Info-ZIP 66,000. A
+# read that begins in the tail takes all of it: a movie header at the end and the tail are one read.
 TAIL = MAX_READ
 
 

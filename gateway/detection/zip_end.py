@@ -40,7 +40,7 @@ def _is_record(source: Source, tail: bytes, at: int) -> Look[bool]:
     if (yield from _stands(source, _LOCATOR, position - _LOCATOR_BYTES)):
         return True
     size, offset = int.from_bytes(record[12:16], "little"), int.from_bytes(record[16:20], "little")
-    # Most readers take the directory to end where the record begins, whatever was put before it; some believe the offset.
+    # Most readers take the directory to end where the record begins, whatever stands in front; others trust the offset.
     return (yield from _stands(source, _ENTRY, position - size)) or (yield from _stands(source, _ENTRY, offset))
 
 
