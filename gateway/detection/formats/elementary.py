@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.detection.beginnings import refuse_beginning
 from gateway.detection.formats import aac, ac3, flac, id3, mpeg_audio, ogg
 from gateway.detection.formats.frames import ENOUGH, HEADER, Chain, FrameHeader, follow
-from gateway.detection.formats.payload import refuse_text
+from gateway.detection.formats.payload import SPAN, refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure, truncated
 
@@ -62,7 +62,7 @@ def _behind_zeros(source: Source, start: int) -> Look[int]:
 
 
 def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
-    data = yield from source.at(start, within + HEADER)
+    data = yield from source.at(start, within + SPAN + MAX_FRAME + HEADER)
     at = tries = 0
     while at < min(within, len(data)) and tries < TRIES:
         header = data[at : at + HEADER]
@@ -75,8 +75,10 @@ def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
         if (yield from _proves(source, chain, parse)):
             return (yield from _describe(source, chain, parse))
         if chain.count >= ENOUGH:
-            # A run of frames is no accident, and what breaks it breaks every run that begins inside it.
+            # A run of frames is no accident, and what breaks it breaks every run that begins inside it. One damaged
+            # frame may stand between it and the next.
             at = chain.end - start
+            within = max(within, at + MAX_FRAME)
     return None
 
 

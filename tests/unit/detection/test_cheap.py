@@ -65,7 +65,8 @@ ASF_OBJECTS = _asf_object("a1dcab8c47a9cf118ee400c00c205365", bytes(80)) + _asf_
 ASF = _asf_object("3026b2758e66cf11a6d900aa0062ce6c", b"\2\0\0\0\1\2" + ASF_OBJECTS)
 STRL = b"LIST" + struct.pack("<I", 68) + b"strl" + chunk(b"strh", b"vidsXVID" + bytes(48))
 TS_PACKET = b"G\x1f\xff\x10" + bytes(184)
-# What stands in front of the text, with {} for its length where the format wants one.
+FRAMES = {"bare.mp3": mpeg_audio.frame, "x.aac": aac.adts, "x.loas": aac.loas, "x.ac3": ac3.frame}
+# What stands in front of the text.
 PREFIXES: dict[str, bytes] = {
     "amr nothing sent": b"#!AMR\n||||||",
     "amr-wb nothing sent": b"#!AMR-WB\n" + b"|" * 64,
@@ -134,14 +135,24 @@ def test_text_between_sync_bytes_is_no_stream() -> None:
     assert inspect_bytes(tables + b"".join(packets)).check == "structure"
 
 
+@pytest.mark.parametrize("name", ["bare.mp3", "x.aac", "x.loas"])
+def test_one_damaged_frame_does_not_make_sound_nothing(name: str) -> None:
+    """Broadcasts lose a frame, near the beginning too: the next ones lead on."""
+    data, end = media.genuine(name), 0
+    for _ in range(8):
+        frame = FRAMES[name](data[end : end + 16])
+        assert frame
+        end += frame[0]
+    damaged = data[:end] + bytes(16) + data[end + 16 :]
+    for sound in (damaged, media.id3(media.id3_frame(b"TIT2", b"\0title")) + damaged):
+        assert inspect_bytes(sound).family == inspect_bytes(data).family
+
+
 def test_sound_with_silence_in_it_is_sound() -> None:
     """A recording that pauses, as recorders of speech do, is proven by the frames that hold something."""
     frame = b"\x3c" + bytes(range(31))
     for sound in (frame * 6 + b"|" * 40, b"|" * 40 + frame * 6, (frame + b"|" * 7) * 6):
         assert inspect_bytes(b"#!AMR\n" + sound).accepted
-
-
-FRAMES = {"bare.mp3": mpeg_audio.frame, "x.aac": aac.adts, "x.loas": aac.loas, "x.ac3": ac3.frame}
 
 
 @pytest.mark.parametrize("name", FRAMES)
