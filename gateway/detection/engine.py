@@ -5,14 +5,18 @@ Order: scriptable beginnings, the structural look, a second format hidden inside
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
+from types import TracebackType
 
 from gateway.detection import hidden, magic, registry
 from gateway.detection.source import HEAD, FileReader, RangeReader, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Verdict
 
 AUDIO_VIDEO: frozenset[Kind] = frozenset(("audio", "video"))
+_FORMATS = "gateway.detection.formats."
+logger = logging.getLogger(__name__)
 
 
 async def inspect(reader: RangeReader, *, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> Verdict:
@@ -61,15 +65,41 @@ def examine(size_bytes: int, allowed_kinds: Collection[Kind] = AUDIO_VIDEO) -> L
     try:
         structure, alone = yield from _prove(source, frozenset(allowed_kinds))
     except Refused as refusal:
-        return Verdict(
-            accepted=False,
-            container=refusal.container,
-            check=refusal.check,
-            reason=refusal.reason,
-            reads=source.reads,
-            bytes_read=source.bytes_read,
+        return _refusal(refusal, source)
+    except MemoryError:
+        # Says something of the machine, nothing of the file.
+        raise
+    except Exception as exc:
+        # A mistake in a format's code must not end the job that asks: it would be run again, with the same file, for
+        # ever. The reader's own errors do not come here: whoever reads is outside of this generator.
+        logger.exception(
+            "detection failed; the file is refused",
+            extra={"error": type(exc).__name__, "format": _format_of(exc.__traceback__)},
         )
+        reason = "The check could not make sense of the file: it is damaged, or is not what it begins like."
+        return _refusal(Refused("structure", reason), source)
     return _verdict(structure, source, alone, frozenset(allowed_kinds))
+
+
+def _refusal(refusal: Refused, source: Source) -> Verdict:
+    return Verdict(
+        accepted=False,
+        container=refusal.container,
+        check=refusal.check,
+        reason=refusal.reason,
+        reads=source.reads,
+        bytes_read=source.bytes_read,
+    )
+
+
+def _format_of(traceback: TracebackType | None) -> str | None:
+    """Name the module of `formats` that an exception came through first, None where there is none."""
+    while traceback is not None:
+        name: str = traceback.tb_frame.f_globals.get("__name__", "")
+        if name.startswith(_FORMATS):
+            return name.removeprefix(_FORMATS)
+        traceback = traceback.tb_next
+    return None
 
 
 def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
@@ -78,8 +108,7 @@ def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bo
     head = yield from source.at(0, HEAD, ahead=HEAD)
     structure, alone = yield from registry.find(source, head, allowed)
     if structure.kind in AUDIO_VIDEO | {"image"}:
-        length = hidden.tail_length(structure)
-        tail = yield from source.at(max(0, source.size - length), length)
+        tail = yield from source.tail()
         yield from hidden.refuse(source, structure, head, tail)
         if not alone:
             magic.agree(structure.family, structure.container, head, tail)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import re
 
+from gateway.detection import zip_end
 from gateway.detection.beginnings import strong_beginning
-from gateway.detection.source import TAIL, Source
+from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure
 
 # Readers of PDF accept the header anywhere in the first 1,024 bytes (PDF Reference 1.7, appendix H, note 13).
 _PDF_WINDOW = 1024
 _PDF = b"%PDF-"
-# The end of a ZIP is found from the end of the file: 22 bytes and a comment of up to 65,535 that fills the rest exactly
-# (PKWARE APPNOTE 4.3.16). JAR, APK and Office files are ZIPs.
-_ZIP_END = b"PK\x05\x06"
-ZIP_TAIL = 22 + 65_535
 _MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|svg\s)", re.IGNORECASE)
 # Long enough that media holds them by chance once in many million files.
 _SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (
@@ -35,16 +32,11 @@ _SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (
 )
 
 
-def tail_length(structure: Structure) -> int:
-    """Return how much of the end to read, bytes: all that a ZIP may hide in where the format does not say its end."""
-    return TAIL if structure.end_bytes is not None else ZIP_TAIL
-
-
 def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Look[None]:
     """Raise Refused when another format begins in the head, follows the end or ends with the file."""
     if _PDF in head[: _PDF_WINDOW + len(_PDF)]:
         raise _hidden("a PDF document", "its first kilobyte", structure)
-    if _ends_as_zip(tail):
+    if (yield from zip_end.opens(source, tail)):
         raise _hidden("a ZIP archive", "its end", structure)
     end = structure.end_bytes
     if end is not None and end < source.size:
@@ -75,18 +67,6 @@ def _holds_windows_program(window: bytes) -> bool:
                 return True
             start = window.rfind(b"MZ", 0, start)
         at = window.find(b"PE\x00\x00", at + 4)
-    return False
-
-
-def _ends_as_zip(tail: bytes) -> bool:
-    at = tail.rfind(_ZIP_END)
-    # A comment may itself hold the four bytes; a few tries are enough for any that is meant to be opened.
-    for _ in range(16):
-        if at < 0:
-            break
-        if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
-            return True
-        at = tail.rfind(_ZIP_END, 0, at)
     return False
 
 

@@ -16,11 +16,11 @@ MAX_BYTES = 256 * KIB
 # One answer of a store carries this at nearly the cost of one byte.
 READ_AHEAD = 4 * KIB
 HEAD = 16 * KIB
-# A read that comes this close to the end takes the end with it: a movie header at the end and the tail are one read.
-NEAR_END = 64 * KIB
 MAX_READ = 66 * KIB
-# Where formats and their tags end, and what others hide behind them.
-TAIL = 4 * KIB
+# Where formats and their tags end, and what others hide behind them: all that programs search for the record that ends
+# a ZIP. Its comment may have 65,535 bytes (PKWARE APPNOTE 4.3.16); Python searches 65,558 bytes, Info-ZIP 66,000. A
+# read that begins in the tail takes all of it: a movie header at the end and the tail are one read.
+TAIL = MAX_READ
 
 
 class RangeReader(Protocol):
@@ -116,15 +116,36 @@ class Source:
         data = (yield first, wanted)[:wanted]
         self.reads += 1
         self.bytes_read += len(data)
-        self._windows.append((first, data))
+        self._keep(first, data)
         return data[start - first : start - first + length]
 
     def _widen(self, start: int, length: int) -> tuple[int, int]:
-        """Return start and length of the read that serves these bytes, to the end where the end is near."""
-        if start and self.size - start <= NEAR_END:
-            start = min(start, max(0, self.size - TAIL))
+        """Return start and length of the read that serves these bytes, the whole tail where they begin in it."""
+        if start and self.size - start <= TAIL:
+            start = min(start, self._tail_start())
             return start, self.size - start
         return start, min(length, self.size - start)
+
+    def tail(self) -> Look[bytes]:
+        """Give the last TAIL bytes of the file, or all of it."""
+        start = max(0, self.size - TAIL)
+        unread = self._tail_start()
+        rest = yield from self.at(unread, self.size - unread)
+        whole = self.cached(start, self.size - start)
+        return rest if whole is None else whole
+
+    def _tail_start(self) -> int:
+        """Return where the tail begins that was not read with the head."""
+        head = next((len(data) for offset, data in self._windows if offset == 0), 0)
+        return max(head, self.size - TAIL)
+
+    def _keep(self, first: int, data: bytes) -> None:
+        """Join what was read to what ends where it begins: nothing may hide across the seam of two reads."""
+        for number, (offset, before) in enumerate(self._windows):
+            if offset + len(before) == first:
+                self._windows[number] = (offset, before + data)
+                return
+        self._windows.append((first, data))
 
     def windows(self) -> tuple[bytes, ...]:
         """Return all that was read."""

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from gateway.detection import inspect_bytes
 from gateway.detection.source import MAX_BYTES, MAX_READS
 from tests.unit.detection import media
+from tests.unit.detection.mistakes import loud
 
 MOST_MS = 50.0
 # Allocators keep some; a leak of one verdict a file would be far over this after 200,000 files.
@@ -98,7 +99,8 @@ def look(name: str, data: bytes, tally: Tally) -> None:
     """Inspect one file and note what is wrong with the answer."""
     began = time.process_time()
     try:
-        verdict = inspect_bytes(data)
+        with loud():
+            verdict = inspect_bytes(data)
     except Exception:  # noqa: BLE001 - whatever it is, it is what this looks for
         tally.problems.append(f"{name}: {traceback.format_exc(limit=-3)}")
         return

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.detection import Verdict, inspect, inspect_bytes
 from gateway.detection.source import MAX_BYTES, MAX_READS
 from tests.unit.detection import media
+from tests.unit.detection.mistakes import no_mistakes
 
+__all__ = ["no_mistakes"]
+pytestmark = pytest.mark.usefixtures("no_mistakes")
 EVERYTHING = frozenset(("audio", "video", "image", "document", "archive"))
 # First bytes of every format that has a look of its own, so that random bytes get past the first check.
 STARTS = st.sampled_from(

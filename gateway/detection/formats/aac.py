@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.detection.formats.payload import refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, truncated
 
@@ -70,4 +71,5 @@ def look(source: Source, position: int = 0) -> Look[Structure]:
     front, side, back = take(4), take(4), take(4)
     if not 1 <= front + side + back <= 48:
         raise broken("The header names no channels", "aac")
+    yield from refuse_text(source, position + 40, "aac")
     return Structure("aac", "aac", "audio/aac", "audio", (Track("audio", "aac"),))

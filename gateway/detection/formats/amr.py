@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.frames import follow
+from gateway.detection.formats.frames import EMPTY, follow
+from gateway.detection.formats.payload import refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, truncated
 
@@ -37,12 +38,14 @@ def look(source: Source) -> Look[Structure]:
         if not data or data[0] & 0x87 != 0x04:
             return None
         size = sizes[data[0] >> 3 & 15]
-        return (size, "amr") if size else None
+        # One byte says that a frame was lost or not sent: a run of them is a line of bars, not sound.
+        return (size, EMPTY if size == 1 else "amr") if size else None
 
     chain = yield from follow(source, start, frame)
     if not chain.proves:
         if start >= source.size or chain.cut_short:
             raise truncated("its first frames", name)
         raise broken("No sound follows the magic line", name)
+    yield from refuse_text(source, start, name)
     media_type = "audio/AMR-WB" if wide else "audio/AMR"
     return Structure(name, "amr", media_type, "audio", (Track("audio", "amr-wb" if wide else "amr"),))

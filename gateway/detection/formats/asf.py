@@ -35,10 +35,11 @@ def look(source: Source) -> Look[Structure]:
     kinds = {track.kind for track in tracks}
     if not kinds & {"audio", "video"}:
         raise Refused("tracks", "The file holds no audio and no video stream.", "asf")
-    data = yield from source.at(size, 24)
-    if len(data) < 24:
+    data = yield from source.at(size, 50)
+    if len(data) < 50:
         raise truncated("its header, before any sound or picture", "asf")
-    if data[:16] != _DATA:
+    # Two bytes are reserved at the end of its fixed part, and always one (5.1).
+    if data[:16] != _DATA or data[48:50] != b"\x01\x01":
         raise broken("No data object follows the header", "asf")
     kind: Kind = "video" if "video" in kinds else "audio"
     # IANA has only application/vnd.ms-asf for the container; Microsoft's "MIME types" page names these two.

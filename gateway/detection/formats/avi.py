@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.detection.formats.wave_format import WAVE_CODECS
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_CHUNKS = 32
 MAX_STREAMS = 8
+# Stream number and kind, an index, or a list of them; OpenDML writes the number in hex.
+_IN_MOVIE = re.compile(rb"[0-9A-Fa-f]{2}[ -~]{2}|ix[0-9]{2}|idx1|LIST|JUNK")
 
 
 def looks_like(head: bytes) -> bool:
@@ -76,12 +80,14 @@ def _stream(source: Source, position: int) -> Look[Track]:
 def _movie(source: Source, position: int) -> Look[None]:
     """Find LIST movi behind the header; INFO lists and JUNK may stand between."""
     for _ in range(MAX_CHUNKS):
-        header = yield from source.at(position, 12)
+        header = yield from source.at(position, 16)
         if len(header) < 12:
             raise truncated("its header, before any picture", "avi")
         if header[:4] == b"LIST" and header[8:12] == b"movi":
             if source.size - position < 32:
                 raise truncated("its header, before any picture", "avi")
+            if not _IN_MOVIE.fullmatch(header[12:16]):
+                raise broken("The pictures (movi) begin with no chunk", "avi")
             return
         if not header[:4].isascii():
             raise broken("A chunk has an impossible name", "avi")

@@ -13,6 +13,8 @@ _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS, _CLUSTER = 0x18538067, 0x114D9B74, 0x1549A
 _SEEK, _SEEK_ID, _SEEK_POSITION = 0x4DBB, 0x53AB, 0x53AC
 _TRACK_ENTRY, _TRACK_TYPE, _CODEC_ID = 0xAE, 0x83, 0x86
 _TIMESTAMP_SCALE, _DURATION = 0x2AD7B1, 0x4489
+# What a Cluster may begin with: its time, padding, a checksum, its place, or a block.
+_IN_CLUSTER = frozenset((0xE7, 0xEC, 0xBF, 0xA7, 0xAB, 0x5854, 0xA3, 0xA0, 0xAF))
 _TRACK_KINDS = {1: "video", 2: "audio"}
 _DOC_TYPES = {b"webm": "webm", b"matroska": "mkv"}
 MAX_ELEMENTS = 48
@@ -28,6 +30,7 @@ class _Segment:
     duration_seconds: float | None = None
     tracks_at: int | None = None
     has_cluster: bool = False
+    at_end: bool = False
     end: int | None = None
 
 
@@ -76,14 +79,17 @@ def _header(source: Source) -> Look[tuple[int, str]]:
 def _walk(source: Source, segment: _Segment, position: int) -> Look[None]:
     end = segment.end if segment.end is not None else source.size
     for _ in range(MAX_ELEMENTS):
-        if position >= end:
+        if position >= min(end, source.size):
+            segment.at_end = True
             return
         element = yield from _element(source, position)
         if element is None:
             return
         ident, start, size = element
         if ident == _CLUSTER:
-            segment.has_cluster = True
+            first = yield from _element(source, start)
+            segment.has_cluster = first is not None and first[0] in _IN_CLUSTER
+            segment.at_end = start >= source.size
             return
         if size == UNKNOWN:
             return
@@ -170,8 +176,10 @@ def _structure(source: Source, segment: _Segment) -> Structure:
         if segment.end is not None and segment.end > source.size and not segment.tracks:
             raise truncated("its header, before its tracks", segment.doc_type)
         raise Refused("tracks", "The file holds no audio and no video track.", segment.doc_type)
-    if not segment.has_cluster and segment.end is not None and segment.end > source.size:
-        raise truncated("its header, before any audio or video data", segment.doc_type)
+    if not segment.has_cluster:
+        if segment.at_end:
+            raise truncated("its header, before any audio or video data", segment.doc_type)
+        raise broken("No sound or pictures (Cluster) follow the header", segment.doc_type)
     kind: Kind = "video" if "video" in kinds else "audio"
     base = "webm" if segment.doc_type == "webm" else "matroska"
     return Structure(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gateway.detection.beginnings import refuse_beginning
 from gateway.detection.formats import aac, ac3, flac, id3, mpeg_audio, ogg
-from gateway.detection.formats.frames import HEADER, FrameHeader, follow
+from gateway.detection.formats.frames import ENOUGH, HEADER, Chain, FrameHeader, follow
+from gateway.detection.formats.payload import SPAN, refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure, truncated
 
@@ -63,45 +62,45 @@ def _behind_zeros(source: Source, start: int) -> Look[int]:
 
 
 def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
-    data = yield from source.at(start, within + HEADER)
-    tries = 0
-    for at, byte in enumerate(data[:within]):
+    data = yield from source.at(start, within + SPAN + MAX_FRAME + HEADER)
+    at = tries = 0
+    while at < min(within, len(data)) and tries < TRIES:
         header = data[at : at + HEADER]
-        if not any(parse(header) for parse in _HEADERS.get(byte, ())):
+        parse = next((parse for parse in _HEADERS.get(header[0], ()) if parse(header)), None)
+        at += 1
+        if parse is None:
             continue
-        found = yield from _at(source, start + at, header)
-        if found is not None:
-            return found
         tries += 1
-        if tries >= TRIES:
-            break
+        chain = yield from follow(source, start + at - 1, parse)
+        if (yield from _proves(source, chain, parse)):
+            return (yield from _describe(source, chain, parse))
+        if chain.count >= ENOUGH:
+            # A run of frames is no accident, and what breaks it breaks every run that begins inside it. One damaged
+            # frame may stand between it and the next.
+            at = chain.end - start
+            within = max(within, at + MAX_FRAME)
     return None
 
 
-def _at(source: Source, position: int, header: bytes) -> Look[Structure | None]:
-    """Answer what frames begin here."""
-    if header[0] == 0xFF:
-        if mpeg_audio.frame(header):
-            chain = yield from mpeg_audio.proves(source, position)
-            return (yield from mpeg_audio.describe(source, chain)) if chain else None
-        return (yield from _plain(source, position, aac.adts, lambda _: aac.adts_structure()))
-    if header[0] == 0x0B:
-        return (yield from _plain(source, position, ac3.frame, ac3.structure))
-    return (yield from _plain(source, position, aac.loas, lambda _: aac.loas_structure()))
-
-
-def _plain(
-    source: Source,
-    position: int,
-    header: FrameHeader,
-    structure: Callable[[bytes], Structure],
-) -> Look[Structure | None]:
-    chain = yield from follow(source, position, header)
-    if header is not ac3.frame:
-        return structure(chain.first) if chain.proves else None
+def _proves(source: Source, chain: Chain, parse: FrameHeader) -> Look[bool]:
+    if parse is mpeg_audio.frame:
+        return (yield from mpeg_audio.proves(source, chain))
+    if parse is not ac3.frame:
+        return chain.proves
     # AC-3 has a checksum: with it, one frame that is the whole file is enough, and without it no number of frames is.
     enough = chain.proves or (chain.count > 0 and chain.complete)
-    return structure(chain.first) if enough and (yield from _checks(source, position)) else None
+    return enough and (yield from _checks(source, chain.start))
+
+
+def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structure]:
+    if parse is mpeg_audio.frame:
+        found = yield from mpeg_audio.describe(source, chain)
+    elif parse is ac3.frame:
+        found = ac3.structure(chain.first)
+    else:
+        found = aac.adts_structure() if parse is aac.adts else aac.loas_structure()
+    yield from refuse_text(source, chain.start, found.container)
+    return found
 
 
 def _checks(source: Source, position: int) -> Look[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.detection.formats.payload import refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, truncated
 
@@ -51,6 +52,7 @@ def _audio(source: Source, position: int) -> Look[None]:
         if at < 0:
             break
         if is_frame(data[at : at + 16]):
+            yield from refuse_text(source, position + at, "flac")
             return
         at = data.find(b"\xff", at + 1)
     raise broken("No sound follows the header", "flac")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 
+from gateway.detection.formats.payload import SPAN
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 MAX_TAGS = 12
+# Tags may have 15 bytes: as many as fill the first 4 KiB, or half of a shorter file, must lead to one another.
+MAX_SMALL_TAGS = 300
 ENOUGH = 4
 _AUDIO = {0: "pcm", 1: "adpcm_swf", 2: "mp3", 3: "pcm_s16le", 4: "nellymoser", 5: "nellymoser", 6: "nellymoser",
           7: "pcm_alaw", 8: "pcm_mulaw", 9: "enhanced", 10: "aac", 11: "speex", 14: "mp3"}  # fmt: skip
@@ -30,7 +33,8 @@ def look(source: Source) -> Look[Structure]:
     tracks: dict[str, Track] = {}
     duration = None
     position = 13
-    for count in range(MAX_TAGS):
+    far = min(SPAN, source.size // 2)
+    for count in range(MAX_SMALL_TAGS):
         tag = yield from source.at(position, 16)
         if len(tag) < 16:
             break
@@ -46,7 +50,8 @@ def look(source: Source) -> Look[Structure]:
             track = _track(tag)
             tracks.setdefault(track.kind, track)
         position += 15 + size
-        if count >= ENOUGH and len(tracks) == (head[4] & 1) + (head[4] >> 2 & 1):
+        enough = count >= ENOUGH and len(tracks) == (head[4] & 1) + (head[4] >> 2 & 1)
+        if position >= far and (enough or count >= MAX_TAGS):
             break
     return _structure(tracks, duration)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from gateway.detection.formats.payload import refuse_hidden
+from gateway.detection.formats.payload import refuse_hidden, refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, text, truncated
 
@@ -48,13 +48,15 @@ def _aiff(source: Source, head: bytes) -> Look[Structure]:
             if size > there + 8 and there < 1024:
                 raise truncated("its sound data", "aiff")
             has_data = 1
+            yield from refuse_text(source, position + 16, "aiff")
         elif not name.isascii() or not name.strip(b"\x00 "):
             raise broken("A chunk has an impossible name", "aiff")
         yield from refuse_hidden(source, name, position + 8, "aiff", skip=8 if name == b"SSND" else 0)
         position += 8 + size + (size & 1)
     if track is None:
         raise truncated("its header, before the description of the sound (COMM)", "aiff")
-    if frames and not has_data:
+    # A file without sound has nothing else either: its chunks end with it.
+    if not has_data and (frames or not -8 < position - source.size <= 1):
         raise truncated("its header, before the sound data", "aiff")
     end = min(8 + int.from_bytes(head[4:8]), source.size)
     return Structure("aiff", "aiff", "audio/aiff", "audio", (track,), duration, max(end, min(position, source.size)))
@@ -98,6 +100,7 @@ def _caf(source: Source, head: bytes) -> Look[Structure]:
             there = source.size - position - 12
             if size > there and there < 1024:
                 raise truncated("its sound data", "caf")
+            yield from refuse_text(source, position + 16, "caf")
             # Four bytes of edit count stand before the samples.
             sound = (min(size, there) if size >= 0 else there) - 4
             known = packet_bytes and packet_frames
@@ -121,6 +124,7 @@ def _au(source: Source, head: bytes) -> Look[Structure]:
         raise truncated("its header", "au")
     yield from refuse_hidden(source, b"annotation", 24, "au")
     yield from refuse_hidden(source, b"sound", offset, "au")
+    yield from refuse_text(source, offset, "au")
     codec, width = _AU[encoding]
     there = source.size - offset
     if size != 0xFFFFFFFF and size > there and there < 1024:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.frames import Chain, follow
+from gateway.detection.formats.frames import Chain
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track
 
@@ -72,14 +72,11 @@ def info_frame(source: Source, start: int) -> Look[int | None]:
     return None
 
 
-def proves(source: Source, start: int) -> Look[Chain | None]:
-    """Follow frames from here; one complete frame is enough where it is an info frame and ends with the file."""
-    chain = yield from follow(source, start, frame)
+def proves(source: Source, chain: Chain) -> Look[bool]:
+    """Say whether the frames are sound; one is enough where it is an info frame and ends with the file."""
     if chain.proves:
-        return chain
-    if chain.count and chain.complete and (yield from info_frame(source, start)) is not None:
-        return chain
-    return None
+        return True
+    return chain.count > 0 and chain.complete and (yield from info_frame(source, chain.start)) is not None
 
 
 def describe(source: Source, chain: Chain) -> Look[Structure]:

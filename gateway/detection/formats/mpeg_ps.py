@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from gateway.detection.formats.payload import SPAN, is_text, refuse_text
 from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
 _START = b"\x00\x00\x01"
 _PACK, _SYSTEM, _END = 0xBA, 0xBB, 0xB9
 _SEQUENCE, _EXTENSION, _USER, _GROUP, _PICTURE = 0xB3, 0xB5, 0xB2, 0xB8, 0x00
+# Streams whose packets have no header of their own (ISO/IEC 13818-1, 2.4.3.6).
+_PLAIN = frozenset((_SYSTEM, 0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF))
 MAX_PACKETS = 40
 ENOUGH = 6
+HEADER = 40
 
 
 def looks_like(head: bytes) -> bool:
@@ -27,36 +33,63 @@ def look(source: Source) -> Look[Structure]:
     return (yield from _program(source))
 
 
+@dataclass(slots=True)
+class _Program:
+    streams: dict[int, Track] = field(default_factory=dict)
+    packets: int = 0
+    packs: int = 0
+
+    def is_enough(self) -> bool:
+        """Say whether packets in this number are no accident: twice as many where there are no packs around them."""
+        return bool(self.streams) and self.packets >= (ENOUGH if self.packs else 2 * ENOUGH)
+
+
 def _program(source: Source) -> Look[Structure]:
-    streams: dict[int, Track] = {}
-    position = packets = packs = 0
-    for _ in range(MAX_PACKETS):
-        data = yield from source.at(position, 16)
-        if data[:4] == b"\x00\x00\x01\xb9" or len(data) < 6 or not data.strip(b"\x00"):
+    found = _Program()
+    position = count = 0
+    far = min(SPAN, source.size // 2)
+    ended = False
+    while (count < MAX_PACKETS or position < far) and not (position >= far and found.is_enough()):
+        count += 1
+        data = yield from source.at(position, HEADER)
+        length = yield from _step(source, found, data, position)
+        ended = not length
+        if ended:
             break
-        if data[:3] != _START or data[3] < _END:
-            raise broken("A packet does not lead to the next", "mpg")
-        if data[3] == _PACK:
-            packs += 1
-            position += _pack_length(data)
-            continue
-        length = 6 + int.from_bytes(data[4:6])
-        if position + length > source.size:
-            break
-        packets += 1
-        if data[3] != _SYSTEM:
-            yield from _note(source, streams, data, position)
         position += length
-        if packets >= ENOUGH and streams:
-            break
-    tracks = tuple(streams.values())
+    tracks = tuple(found.streams.values())
     if not tracks:
-        if position >= source.size or packets < 2:
+        if position >= source.size or found.packets < 2:
             raise truncated("its first packets", "mpg")
         raise Refused("tracks", "The file holds no audio and no video stream.", "mpg")
+    # What a program stream may end with ends one that has few packets, where they are most of the file.
+    if position < far or not (ended or found.is_enough()):
+        raise truncated("its first packets", "mpg")
     kind: Kind = "video" if any(track.kind == "video" for track in tracks) else "audio"
     # IANA registers no audio form of a program stream: the type names the container.
     return Structure("mpg", "mpeg-ps", "video/mpeg", kind, tracks)
+
+
+def _step(source: Source, found: _Program, data: bytes, position: int) -> Look[int]:
+    """Check the pack header or packet at `position` and return its length, 0 where the stream ends."""
+    if len(data) < 6 or not data[:16].strip(b"\x00"):
+        return 0
+    if data[:3] != _START or data[3] < _END:
+        raise broken("A packet does not lead to the next", "mpg")
+    if data[3] == _END:
+        # The end of one program; another may follow.
+        return 4
+    if data[3] == _PACK:
+        length = _pack_length(data)
+        found.packs += 1
+        return length
+    length = 6 + int.from_bytes(data[4:6])
+    if position + length > source.size:
+        return 0
+    found.packets += 1
+    if data[3] not in _PLAIN:
+        yield from _note(source, found.streams, data, position)
+    return length
 
 
 def _pack_length(data: bytes) -> int:
@@ -69,21 +102,42 @@ def _pack_length(data: bytes) -> int:
 
 
 def _note(source: Source, streams: dict[int, Track], data: bytes, position: int) -> Look[None]:
+    """Take from a packet with a PES header which stream it belongs to."""
+    length = 6 + int.from_bytes(data[4:6])
+    start = _payload(data.ljust(HEADER, b"\x00"))
+    if start > length:
+        raise broken("The header of a packet is malformed", "mpg")
     ident = data[3]
-    if 0xE0 <= ident <= 0xEF:
-        streams.setdefault(ident, Track("video", None))
-    elif 0xC0 <= ident <= 0xDF:
-        streams.setdefault(ident, Track("audio", "mpeg"))
-    elif ident == 0xFD:
-        streams.setdefault(ident, Track("video", None))
-    elif ident == 0xBD:
+    track: Track | None = None
+    if ident == 0xBD:
         # DVD: the first byte of a private packet's payload says AC-3, DTS, LPCM or subpicture.
-        first = yield from source.at(position + 9 + data[8], 1)
+        first = yield from source.at(position + start, 1)
         sub = first[0] if first else 0
+        ident = sub << 8
         if 0x80 <= sub <= 0x8F or 0xA0 <= sub <= 0xAF or sub in (0x0B, 0xC0, 0xC1):
-            streams.setdefault(
-                sub << 8, Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "ac3" if sub < 0x88 else "dts")
-            )
+            track = Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "ac3" if sub < 0x88 else "dts")
+    elif 0xE0 <= ident <= 0xEF or ident == 0xFD:
+        track = Track("video", None)
+    elif 0xC0 <= ident <= 0xDF:
+        track = Track("audio", "mpeg")
+    if track and ident not in streams:
+        yield from refuse_text(source, position + start, "mpg", length - start)
+        streams[ident] = track
+
+
+def _payload(data: bytes) -> int:
+    """Return where the payload of a packet begins; behind any packet where its header is malformed."""
+    if data[6] & 0xC0 == 0x80:
+        return 9 + data[8]
+    # MPEG-1: up to 16 bytes of stuffing, the size of the buffer, the times (ISO/IEC 11172-1, 2.4.3.3).
+    at = 6
+    while data[at] == 0xFF and at < 22:
+        at += 1
+    if data[at] & 0xC0 == 0x40:
+        at += 2
+    if data[at] == 0x0F:
+        return at + 1
+    return at + (5 if data[at] & 0xF0 == 0x20 else 10 if data[at] & 0xF0 == 0x30 else 1 << 16)
 
 
 def _sequence(source: Source) -> Look[Structure]:
@@ -107,6 +161,8 @@ def _sequence(source: Source) -> Look[Structure]:
     # A picture, its first slice, and whatever the slice leads to.
     if 1 not in after[:-1]:
         raise truncated("its first picture", "mpg") if source.size < HEAD else broken("No picture follows", "mpg")
+    if is_text(window[window.index(b"\x00\x00\x01\x01", length) :][:SPAN]):
+        raise broken("What should be pictures is text", "mpg")
     name = "mpeg2video" if _EXTENSION in codes else "mpeg1video"
     return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (Track("video", name),))
 

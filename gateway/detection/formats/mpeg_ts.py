@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.detection.formats.crc import mpeg_crc
 from gateway.detection.formats.elementary import is_text
+from gateway.detection.formats.payload import is_text as is_prose
 from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text
 
@@ -67,6 +68,8 @@ def look(source: Source) -> Look[Structure | None]:
     stride, position = found
     if position > 4 and is_text(head):
         return None
+    if is_prose(head):
+        raise broken("Sync bytes are there, but the rest is text", "ts")
     stream = _Stream()
     for _ in range(WINDOWS):
         data = yield from source.at(position, WINDOW if position else len(head), ahead=WINDOW)
@@ -122,7 +125,7 @@ def _section(stream: _Stream, pid: int, payload: bytes) -> None:
             for at in range(8, min(length - 4, 8 + 4 * 32), 4)
             if section[at] or section[at + 1]
         )
-    elif pid and section[0] == 2:
+    elif pid and section[0] == 2 and length >= 16:
         stream.has_tables = True
         _programs(stream, section[: length - 4])
 
@@ -162,6 +165,8 @@ def _structure(stream: _Stream) -> Structure:
         )
         if not tracks or stream.bad:
             raise broken("Sync bytes are there, but neither program tables nor packets of sound or pictures", "ts")
+    if stream.bad * 2 > stream.packets:
+        raise broken("Most packets have no sync byte", "ts")
     if not any(track.kind != "other" for track in tracks):
         raise Refused("tracks", "The stream announces no audio and no video.", "ts")
     kind: Kind = "video" if any(track.kind == "video" for track in tracks) else "audio"

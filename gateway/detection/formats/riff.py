@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.payload import refuse_hidden
+from gateway.detection.formats.payload import SPAN, refuse_hidden, refuse_text
 from gateway.detection.formats.wave_format import describe
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, truncated
@@ -80,11 +80,24 @@ def _data(
     if size > there and there < 1024:
         raise truncated("its sound data", "wav")
     yield from refuse_hidden(source, b"data", body, "wav")
+    yield from _refuse_text(source, body, size)
     end = body + min(size, there)
     duration = round(min(size, there) / byte_rate, 3) if byte_rate else None
     outer = long_sizes.get(b"RIFF", riff) + 8
     end = max(end, min(outer, source.size))
     return Structure("wav", "wav", "audio/vnd.wave", "audio", (track,), duration, end)
+
+
+def _refuse_text(source: Source, body: int, size: int) -> Look[None]:
+    """Look at the sound, and where there is nearly none at what stands in its place."""
+    yield from refuse_text(source, body, "wav", size)
+    behind = body + size + (size & 1)
+    if size < SPAN and behind < source.size:
+        # A recorder that died has written no size, or a chunk follows. What is neither may be text.
+        header = yield from source.at(behind, 8)
+        fits = behind + 8 + int.from_bytes(header[4:8], "little") <= source.size + 1
+        if not (fits and header[:4].isascii()):
+            yield from refuse_text(source, behind, "wav")
 
 
 def _wave64(source: Source, head: bytes) -> Look[Structure]:
@@ -109,6 +122,7 @@ def _wave64(source: Source, head: bytes) -> Look[Structure]:
                 raise broken("The sound data comes before its format (fmt)", "w64")
             if size > there and there < 1024:
                 raise truncated("its sound data", "w64")
+            yield from refuse_text(source, position + 24, "w64")
             duration = round(min(size, there) / byte_rate, 3) if byte_rate else None
             return Structure("w64", "wav", "audio/x-w64", "audio", (track,), duration)
         position += (size + 7) & ~7

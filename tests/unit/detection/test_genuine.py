@@ -11,6 +11,8 @@ from gateway.detection.source import MAX_BYTES, MAX_READS
 from gateway.domain.media_types import content_type_for, match
 from tests.unit.detection import media
 
+pytestmark = pytest.mark.usefixtures("no_mistakes")
+
 
 @pytest.mark.parametrize("recipe", media.RECIPES, ids=lambda recipe: recipe.name)
 def test_every_container_is_recognised(recipe: media.Recipe) -> None:

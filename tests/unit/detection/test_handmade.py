@@ -11,6 +11,8 @@ from gateway.detection import inspect_bytes
 from gateway.detection.formats.crc import mpeg_crc, ogg_crc
 from tests.unit.detection import media
 
+pytestmark = pytest.mark.usefixtures("no_mistakes")
+
 
 def bits(*fields: tuple[int, int]) -> bytes:
     """Pack (value, width) fields, filled up with zeros to whole bytes."""

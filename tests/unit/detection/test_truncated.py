@@ -7,6 +7,8 @@ import pytest
 from gateway.detection import inspect_bytes
 from tests.unit.detection import media
 
+pytestmark = pytest.mark.usefixtures("no_mistakes")
+
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in media.RECIPES])
 def test_a_few_bytes_are_refused(name: str) -> None:
