@@ -103,22 +103,33 @@ async def _choose_and_claim(
     if upload.on_disk:
         return await _claim(gateway, upload, None, stream_token)
     multipart_upload_id = require_uploading(gateway, upload)
-    copied: int | None = None
+    # Whoever receives the file names every part of it.
+    last = len(named) if stream_token is not None and named is not None else None
     if upload.is_form:
         found = await bring_in(gateway, upload)
         if found == "absent":
             raise PartsMismatch("The form of this upload has not been sent yet.")
         if found == "refused":
             return None
-        copied = found
+        last = found
     try:
         stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
     except NoSuchUpload:
         # Completed or aborted since it was loaded, by another call; or lost by the store, which assembling tells.
         return await _claim(gateway, upload, None, stream_token)
-    if copied is not None:
-        # What is left of a larger file that the form brought before is no part of this one.
-        stored = [part for part in stored if part.part_number <= copied]
+    if last is not None:
+        # What an earlier sender left behind the end, of a larger form or of smaller parts, is no part of this file.
+        stored = [part for part in stored if part.part_number <= last]
+    return await _compare_and_claim(gateway, upload, stored, named, stream_token)
+
+
+async def _compare_and_claim(
+    gateway: Gateway,
+    upload: Upload,
+    stored: Sequence[StoredPart],
+    named: Sequence[NamedPart] | None,
+    stream_token: UUID | None,
+) -> Upload | None:
     held = [HeldPart(part.part_number, part.size_bytes, part.etag) for part in stored]
     total = sum(part.size_bytes for part in held)
     if total > upload.size_limit(gateway.policy.max_file_size):
