@@ -14,7 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 WAIT_SECONDS = 60.0
-Moment = Literal["before", "after", "slow_down", "reset"]
+Moment = Literal["before", "after", "slow_down", "reset", "denied", "missing", "mute"]
 
 
 def operation_of(method: str, query: str, ranged: bool) -> str:
@@ -32,7 +32,8 @@ def operation_of(method: str, query: str, ranged: bool) -> str:
 class HoldingProxy:
     """Forward everything to the store, except the calls of one operation.
 
-    The first is held, before it is sent or after its answer; or each is answered SlowDown or cut off, until `let_go`.
+    The first is held, before it is sent or after its answer. Or each is, until `let_go`: answered SlowDown, cut off,
+    denied, answered 404 as by a proxy that knows nothing of it (missing), or done and not told what came of it (mute).
     """
 
     def __init__(self, target: str, operation: str, moment: Moment) -> None:
@@ -90,16 +91,28 @@ class HoldingProxy:
         operation = operation_of(request.method, request.query_string, "range" in request.headers)
         self.seen.append(operation)
         mine = operation == self._operation and not self._held.is_set()
-        if operation == self._operation and not self._let_go.is_set():
-            if self._moment == "slow_down":
-                return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
-            if self._moment == "reset" and request.transport is not None:
-                request.transport.abort()
-                return web.Response(status=503)
+        failing = operation == self._operation and not self._let_go.is_set()
+        if failing and (fault := await self._fail(request)) is not None:
+            return fault
         if mine and self._moment == "before":
             return await self._hold()
         response = await self._forward(request)
         return await self._hold() if mine else response
+
+    async def _fail(self, request: web.Request) -> web.Response | None:
+        if self._moment == "slow_down":
+            return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
+        if self._moment == "reset" and request.transport is not None:
+            request.transport.abort()
+            return web.Response(status=503)
+        if self._moment == "denied":
+            return web.Response(status=403, body=b"<Error><Code>AccessDenied</Code></Error>")
+        if self._moment == "missing":
+            return web.Response(status=404, text="404 page not found")
+        if self._moment == "mute":
+            await self._forward(request)
+            return web.Response(body=b"<Result/>")
+        return None
 
     async def _hold(self) -> web.Response:
         self._held.set()

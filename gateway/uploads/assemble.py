@@ -8,6 +8,7 @@ from gateway.database import uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import LeaseLost, PartsMismatch
 from gateway.domain.upload import Rejection, State, Upload
+from gateway.storage.absence import require_absent
 from gateway.storage.errors import (
     EntityTooSmall,
     InvalidPart,
@@ -62,6 +63,7 @@ async def _look_for_object(gateway: Gateway, upload: Upload) -> Upload:
     try:
         head = await gateway.store.head_object(upload.object_key)
     except NoSuchKey:
+        await require_absent(gateway.store, upload.object_key)
         head = None
     if head is not None and _is_ours(upload, head):
         return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=head.etag))

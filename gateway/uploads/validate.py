@@ -14,6 +14,7 @@ from gateway.detection import Verdict
 from gateway.domain.errors import LeaseLost
 from gateway.domain.media_types import match
 from gateway.domain.upload import Rejection, State, Upload
+from gateway.storage.absence import require_absent
 from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed
 from gateway.streaming import files
 from gateway.uploads.contents import Contents, open_contents
@@ -34,7 +35,10 @@ async def validate(gateway: Gateway, upload: Upload) -> Upload:
             rejection, verdict = await judge(gateway, upload, contents)
     except (PreconditionFailed, InvalidRange):
         return await _reject(gateway, upload, _CHANGED, None)
-    except (NoSuchKey, FileNotFoundError):
+    except NoSuchKey:
+        await require_absent(gateway.store, upload.object_key)
+        return await _reject(gateway, upload, _MISSING, None)
+    except FileNotFoundError:
         return await _reject(gateway, upload, _MISSING, None)
     if rejection is not None or verdict is None:
         return await _reject(gateway, upload, rejection or _CHANGED, verdict)

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from gateway.dev.store import StoreServer
+from gateway.storage.models import CompletedPart
 from gateway.uploads.sweep import sweep
 from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
 from tests.holding_proxy import HoldingProxy
@@ -92,6 +93,72 @@ async def test_b2_an_abort_without_a_store_is_made_up_for(
     await api.gateway.database.execute("UPDATE uploads SET updated_at = now() - interval '1 day'", {})
     assert (await sweep(api.gateway))["unclean"] == 1
     assert (await api.store.put(created["parts"][0]["url"], content=body)).status_code == 404
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing"), ("GetObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_rejects_nothing(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """A proxy that knows of no object while the store restarts is an outage; the file is ready when it is over."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert (await api.get(created["upload_id"]))["state"] == "validating"
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_loses_no_parts(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """An object whose completion was not answered is not given up because a proxy does not know it."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    [etag] = await api.put(created, body)
+    row = await api.gateway.database.fetch_one("SELECT object_key, multipart_upload_id FROM uploads", {})
+    assert row is not None
+    part = CompletedPart(1, etag.strip('"'))
+    await api.gateway.store.complete_multipart_upload(row["object_key"], row["multipart_upload_id"], [part])
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert (await api.get(created["upload_id"]))["state"] == "completing"
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_says_nothing_of_what_is_ready(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """A download is 503 while a proxy knows of no object, and not the 409 of an object that somebody changed."""
+    ready = await (await open_api()).ready(mp3_bytes())
+    api = await _through(open_api, proxy, store_server)
+    path = f"/v1/uploads/{ready['upload_id']}/download"
+    answer = await api.call("GET", path)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    proxy.let_go()
+    assert (await api.call("GET", path)).status_code == 307
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "slow_down")], indirect=True)
+async def test_an_object_that_is_gone_is_rejected(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """What the store itself says is missing is missing."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 503
+    await api.gateway.store.delete_object(created["object_key"])
+    proxy.let_go()
+    final = (await api.complete(created)).json()
+    assert (final["state"], final["rejection"]["code"]) == ("rejected", "object_missing")
 
 
 async def test_b2_readiness_names_a_store_that_is_away(open_api: OpenApi) -> None:
