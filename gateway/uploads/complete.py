@@ -44,7 +44,8 @@ async def complete(
     While the gateway receives the file, only the one with its *stream_token* may.
 
     Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
-    Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), WrongState once aborted, Unavailable.
+    Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), StoreError when the store refuses (ask again or
+    abort), WrongState once aborted, Unavailable.
     """
     budget = gateway.policy.complete_budget_seconds if budget_seconds is None else budget_seconds
     upload = await load(gateway, principal, upload_id)
@@ -80,7 +81,7 @@ def _final(upload: Upload) -> Upload:
 
 def _unfinished(upload: Upload) -> Upload:
     if upload.state is State.UPLOADING:
-        raise PartsMismatch("A part was replaced while the upload was completed. Complete it again.")
+        raise PartsMismatch("A part was replaced, or the store refused to assemble them. Complete the upload again.")
     return upload
 
 
