@@ -22,7 +22,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
 from gateway.storage.models import StoredPart
-from gateway.uploads.bring_in import bring_in
+from gateway.uploads.bring_in import bring_in, find_form, hold_copy
 from gateway.uploads.finish import FINISH_TASK, finish
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load, require_uploading, wait_until
@@ -41,7 +41,8 @@ async def complete(
 ) -> Upload:
     """Complete an upload once, however often and from however many places it is asked.
 
-    While the gateway receives the file, only the one with its *stream_token* may.
+    While the gateway receives the file, only the one with its *stream_token* may. A form is copied by one call at a
+    time: the others raise WrongState until it is.
 
     Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
     Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), StoreError when the store refuses (ask again or
@@ -90,7 +91,7 @@ def _require_received(gateway: Gateway, upload: Upload, stream_token: UUID | Non
     mine = stream_token is not None and upload.stream_token == stream_token
     streaming = upload.stream_until is not None and upload.stream_until > gateway.now()
     if not mine and (upload.on_disk or streaming):
-        raise WrongState("The gateway is still receiving the file.", state=upload.state.value)
+        raise WrongState("The gateway is still receiving or copying the file.", state=upload.state.value)
 
 
 async def _choose_and_claim(
@@ -104,15 +105,35 @@ async def _choose_and_claim(
     if upload.on_disk:
         return await _claim(gateway, upload, None, stream_token)
     multipart_upload_id = require_uploading(gateway, upload)
+    if upload.is_form:
+        return await _copy_and_claim(gateway, upload, multipart_upload_id, named)
     # Whoever receives the file names every part of it.
     last = len(named) if stream_token is not None and named is not None else None
-    if upload.is_form:
-        found = await bring_in(gateway, upload)
-        if found == "absent":
-            raise PartsMismatch("The form of this upload has not been sent yet.")
-        if found == "refused":
+    return await _list_and_claim(gateway, upload, multipart_upload_id, named, stream_token, last=last)
+
+
+async def _copy_and_claim(
+    gateway: Gateway, upload: Upload, multipart_upload_id: str, named: Sequence[NamedPart] | None
+) -> Upload | None:
+    head = await find_form(gateway, upload)
+    if head is None:
+        return None
+    async with hold_copy(gateway, upload) as copy:
+        if copy is None:
             return None
-        last = found
+        last = await bring_in(gateway, upload, head, copy)
+        return await _list_and_claim(gateway, upload, multipart_upload_id, named, copy.token, last=last)
+
+
+async def _list_and_claim(
+    gateway: Gateway,
+    upload: Upload,
+    multipart_upload_id: str,
+    named: Sequence[NamedPart] | None,
+    stream_token: UUID | None,
+    *,
+    last: int | None,
+) -> Upload | None:
     try:
         stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
     except NoSuchUpload:
