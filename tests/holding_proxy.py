@@ -14,7 +14,13 @@ from aiohttp import web
 from yarl import URL
 
 WAIT_SECONDS = 60.0
-Moment = Literal["before", "after", "slow_down", "reset"]
+Moment = Literal["before", "after", "slow_down", "reset", "denied", "too_large", "missing", "mute"]
+ANSWERS: dict[str, tuple[int, bytes]] = {
+    "slow_down": (503, b"<Error><Code>SlowDown</Code></Error>"),
+    "denied": (403, b"<Error><Code>AccessDenied</Code></Error>"),
+    "too_large": (400, b"<Error><Code>EntityTooLarge</Code></Error>"),
+    "missing": (404, b"404 page not found"),
+}
 
 
 def operation_of(method: str, query: str, ranged: bool) -> str:
@@ -32,7 +38,8 @@ def operation_of(method: str, query: str, ranged: bool) -> str:
 class HoldingProxy:
     """Forward everything to the store, except the calls of one operation.
 
-    The first is held, before it is sent or after its answer; or each is answered SlowDown or cut off, until `let_go`.
+    The first is held, before it is sent or after its answer. Or each is, until `let_go`: cut off, done and not told
+    what came of it (mute), or answered as ANSWERS says; missing is the 404 of a proxy, not of a store.
     """
 
     def __init__(self, target: str, operation: str, moment: Moment) -> None:
@@ -90,16 +97,25 @@ class HoldingProxy:
         operation = operation_of(request.method, request.query_string, "range" in request.headers)
         self.seen.append(operation)
         mine = operation == self._operation and not self._held.is_set()
-        if operation == self._operation and not self._let_go.is_set():
-            if self._moment == "slow_down":
-                return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>")
-            if self._moment == "reset" and request.transport is not None:
-                request.transport.abort()
-                return web.Response(status=503)
+        failing = operation == self._operation and not self._let_go.is_set()
+        if failing and (fault := await self._fail(request)) is not None:
+            return fault
         if mine and self._moment == "before":
             return await self._hold()
         response = await self._forward(request)
         return await self._hold() if mine else response
+
+    async def _fail(self, request: web.Request) -> web.Response | None:
+        if self._moment == "reset" and request.transport is not None:
+            request.transport.abort()
+            return web.Response(status=503)
+        if self._moment == "mute":
+            await self._forward(request)
+            return web.Response(body=b"<Result/>")
+        if self._moment in ANSWERS:
+            status, body = ANSWERS[self._moment]
+            return web.Response(status=status, body=body)
+        return None
 
     async def _hold(self) -> web.Response:
         self._held.set()

@@ -20,7 +20,7 @@ from gateway.domain.errors import Forbidden, GatewayError, Invalid
 from gateway.domain.events import Position
 from gateway.domain.principal import Principal, require_key
 from gateway.uploads.ticket import make_ticket, use_ticket
-from gateway.uploads.watch import watch_tenant, watch_upload
+from gateway.uploads.watch import require_welcome, watch_tenant, watch_upload
 
 router = APIRouter(prefix="/v1", tags=["watching"])
 Caller = Annotated[Principal, Depends(principal_of)]
@@ -122,6 +122,8 @@ async def _watcher(connection: HTTPConnection, ticket: str | None, upload_id: UU
     if ticket is not None:
         principal = await use_ticket(gateway_of(connection), ticket, upload_id)
         require_page(connection, principal.token)
+        # The key may have been revoked since it asked for the ticket.
+        await require_welcome(gateway_of(connection), principal)
         return principal
     return await principal_of(connection)
 

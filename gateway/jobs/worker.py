@@ -87,6 +87,9 @@ async def _look_for_forms_forever(gateway: Gateway) -> None:
             await look_for_forms(gateway)
         except GatewayError as exc:
             logger.warning("could not look for forms; trying again", extra={"code": exc.code})
+        except Exception:
+            # This loop ends the worker when it ends, and every job with it.
+            logger.exception("could not look for forms; trying again")
         await asyncio.sleep(FORM_SECONDS)
 
 
@@ -96,6 +99,9 @@ async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:
             counts = await sweep(gateway)
         except GatewayError as exc:
             logger.warning("sweep failed; trying again", extra={"code": exc.code})
+        except Exception:
+            # As above.
+            logger.exception("sweep failed; trying again")
         else:
             if any(counts.values()):
                 logger.info("swept", extra=counts)

@@ -55,7 +55,7 @@ _BY_CODE: dict[str, type[StoreError]] = {
     "XAmzContentChecksumMismatch": BadDigest,
     "XAmzContentSHA256Mismatch": BadDigest,
 }
-# An answer without a body (every HEAD) has only its status.
+# An answer without a body (every HEAD) has only its status; its 404 is no proof, see absence.py.
 _BY_STATUS: dict[int, type[StoreError]] = {
     401: AccessDenied,
     403: AccessDenied,
@@ -194,6 +194,9 @@ def failure_of(operation: str, status: int, s3_code: str, message: str) -> Store
     elif s3_code in _BY_CODE:
         kind = _BY_CODE[s3_code]
     elif s3_code in _TRANSIENT_CODES or status == 429 or (status >= 500 and status != 501):
+        kind = StoreUnavailable
+    elif not s3_code and status == 404 and not operation.startswith("Head"):
+        # A store says in words what is missing. This is a proxy's, or a store's that is not up yet.
         kind = StoreUnavailable
     elif not s3_code:
         kind = _BY_STATUS.get(status, StoreError)

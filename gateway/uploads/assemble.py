@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from gateway.database import uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import LeaseLost, PartsMismatch
 from gateway.domain.upload import Rejection, State, Upload
+from gateway.storage.absence import require_absent
 from gateway.storage.errors import (
     EntityTooSmall,
     InvalidPart,
@@ -15,15 +17,18 @@ from gateway.storage.errors import (
     NoSuchKey,
     NoSuchUpload,
     PreconditionFailed,
+    StoreError,
 )
 from gateway.storage.models import CompletedPart, ObjectHead
 from gateway.uploads.gateway import Gateway
+
+logger = logging.getLogger(__name__)
 
 
 async def assemble(gateway: Gateway, upload: Upload) -> Upload:
     """Complete the multipart upload with the parts that were claimed; any number of runs gives one object.
 
-    Raises PartsMismatch after moving the upload back to uploading, and Unavailable with nothing moved.
+    Raises PartsMismatch and StoreError after moving the upload back to uploading, and Unavailable with nothing moved.
     """
     assembly = await uploads.find_assembly(gateway.database, upload.id)
     limit = upload.size_limit(gateway.policy.max_file_size)
@@ -33,13 +38,31 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
         # What was received is one file already, and was safe on the disk before it was claimed.
         return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING))
     try:
-        etag = await _complete(gateway, upload, assembly)
-    except (NoSuchUpload, PreconditionFailed):
-        return await _look_for_object(gateway, upload)
+        etag = await _etag_of_object(gateway, upload, assembly)
     except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
         await _reopen(gateway, upload)
         raise PartsMismatch("The store no longer holds a part as it was listed. Send it again and complete.") from exc
+    except StoreError as exc:
+        # A refusal does not pass by itself, and nobody can abort what completes. What a refused try did all the same
+        # is found by the next one, or removed with the upload when it ends.
+        logger.warning(
+            "the store refused to assemble an upload; it is open again",
+            extra={"upload_id": str(upload.id), "code": exc.code, "error": str(exc)},
+        )
+        await _reopen(gateway, upload)
+        raise
+    if etag is None:
+        lost = "The store no longer holds the parts of this upload. Upload the file again."
+        return await _reject(gateway, upload, "parts_lost", lost)
     return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=etag))
+
+
+async def _etag_of_object(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> str | None:
+    """Return the etag of the object, or None when there are neither parts nor an object made of them before."""
+    try:
+        return await _complete(gateway, upload, assembly)
+    except (NoSuchUpload, PreconditionFailed):
+        return await _etag_of_earlier(gateway, upload)
 
 
 async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> str:
@@ -54,7 +77,7 @@ async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] |
     )
 
 
-async def _look_for_object(gateway: Gateway, upload: Upload) -> Upload:
+async def _etag_of_earlier(gateway: Gateway, upload: Upload) -> str | None:
     """Tell a completion whose answer was lost from parts that are gone.
 
     The store knows no such multipart upload in both cases; an object with our upload_id in its metadata is the first.
@@ -62,11 +85,9 @@ async def _look_for_object(gateway: Gateway, upload: Upload) -> Upload:
     try:
         head = await gateway.store.head_object(upload.object_key)
     except NoSuchKey:
-        head = None
-    if head is not None and _is_ours(upload, head):
-        return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=head.etag))
-    lost = "The store no longer holds the parts of this upload. Upload the file again."
-    return await _reject(gateway, upload, "parts_lost", lost)
+        await require_absent(gateway.store, upload.object_key)
+        return None
+    return head.etag if _is_ours(upload, head) else None
 
 
 async def _reject(gateway: Gateway, upload: Upload, code: str, detail: str) -> Upload:
@@ -81,9 +102,7 @@ def _is_ours(upload: Upload, head: ObjectHead) -> bool:
 
 
 async def _reopen(gateway: Gateway, upload: Upload) -> None:
-    change = Move(State.COMPLETING, State.UPLOADING, fence=upload.lease_token)
-    async with gateway.database.connection() as connection:
-        await uploads.move(connection, upload.id, change)
+    await _move(gateway, upload, Move(State.COMPLETING, State.UPLOADING))
 
 
 async def _move(gateway: Gateway, upload: Upload, change: Move) -> Upload:

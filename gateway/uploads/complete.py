@@ -22,7 +22,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
 from gateway.storage.models import StoredPart
-from gateway.uploads.bring_in import bring_in
+from gateway.uploads.bring_in import bring_in, find_form, hold_copy
 from gateway.uploads.finish import FINISH_TASK, finish
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load, require_uploading, wait_until
@@ -41,10 +41,12 @@ async def complete(
 ) -> Upload:
     """Complete an upload once, however often and from however many places it is asked.
 
-    While the gateway receives the file, only the one with its *stream_token* may.
+    While the gateway receives the file, only the one with its *stream_token* may. A form is copied by one call at a
+    time: the others raise WrongState until it is.
 
     Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
-    Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), WrongState once aborted, Unavailable.
+    Raises NotFound, Gone, PartsMismatch (mend the parts and ask again), StoreError when the store refuses (ask again or
+    abort), WrongState once aborted, Unavailable.
     """
     budget = gateway.policy.complete_budget_seconds if budget_seconds is None else budget_seconds
     upload = await load(gateway, principal, upload_id)
@@ -80,7 +82,7 @@ def _final(upload: Upload) -> Upload:
 
 def _unfinished(upload: Upload) -> Upload:
     if upload.state is State.UPLOADING:
-        raise PartsMismatch("A part was replaced while the upload was completed. Complete it again.")
+        raise PartsMismatch("A part was replaced, or the store refused to assemble them. Complete the upload again.")
     return upload
 
 
@@ -89,7 +91,7 @@ def _require_received(gateway: Gateway, upload: Upload, stream_token: UUID | Non
     mine = stream_token is not None and upload.stream_token == stream_token
     streaming = upload.stream_until is not None and upload.stream_until > gateway.now()
     if not mine and (upload.on_disk or streaming):
-        raise WrongState("The gateway is still receiving the file.", state=upload.state.value)
+        raise WrongState("The gateway is still receiving or copying the file.", state=upload.state.value)
 
 
 async def _choose_and_claim(
@@ -103,22 +105,53 @@ async def _choose_and_claim(
     if upload.on_disk:
         return await _claim(gateway, upload, None, stream_token)
     multipart_upload_id = require_uploading(gateway, upload)
-    copied: int | None = None
     if upload.is_form:
-        found = await bring_in(gateway, upload)
-        if found == "absent":
-            raise PartsMismatch("The form of this upload has not been sent yet.")
-        if found == "refused":
+        return await _copy_and_claim(gateway, upload, multipart_upload_id, named)
+    # Whoever receives the file names every part of it.
+    last = len(named) if stream_token is not None and named is not None else None
+    return await _list_and_claim(gateway, upload, multipart_upload_id, named, stream_token, last=last)
+
+
+async def _copy_and_claim(
+    gateway: Gateway, upload: Upload, multipart_upload_id: str, named: Sequence[NamedPart] | None
+) -> Upload | None:
+    head = await find_form(gateway, upload)
+    if head is None:
+        return None
+    async with hold_copy(gateway, upload) as copy:
+        if copy is None:
             return None
-        copied = found
+        last = await bring_in(gateway, upload, head, copy)
+        return await _list_and_claim(gateway, upload, multipart_upload_id, named, copy.token, last=last)
+
+
+async def _list_and_claim(
+    gateway: Gateway,
+    upload: Upload,
+    multipart_upload_id: str,
+    named: Sequence[NamedPart] | None,
+    stream_token: UUID | None,
+    *,
+    last: int | None,
+) -> Upload | None:
     try:
         stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
     except NoSuchUpload:
         # Completed or aborted since it was loaded, by another call; or lost by the store, which assembling tells.
         return await _claim(gateway, upload, None, stream_token)
-    if copied is not None:
-        # What is left of a larger file that the form brought before is no part of this one.
-        stored = [part for part in stored if part.part_number <= copied]
+    if last is not None:
+        # What an earlier sender left behind the end, of a larger form or of smaller parts, is no part of this file.
+        stored = [part for part in stored if part.part_number <= last]
+    return await _compare_and_claim(gateway, upload, stored, named, stream_token)
+
+
+async def _compare_and_claim(
+    gateway: Gateway,
+    upload: Upload,
+    stored: Sequence[StoredPart],
+    named: Sequence[NamedPart] | None,
+    stream_token: UUID | None,
+) -> Upload | None:
     held = [HeldPart(part.part_number, part.size_bytes, part.etag) for part in stored]
     total = sum(part.size_bytes for part in held)
     if total > upload.size_limit(gateway.policy.max_file_size):

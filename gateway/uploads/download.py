@@ -9,6 +9,7 @@ from gateway.domain.content_disposition import attachment
 from gateway.domain.errors import Forbidden, ObjectChanged, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.storage.absence import require_absent
 from gateway.storage.errors import NoSuchKey, PreconditionFailed
 from gateway.storage.presign import SignedRequest
 from gateway.uploads.gateway import Gateway
@@ -51,5 +52,8 @@ async def _require_unchanged(gateway: Gateway, upload: Upload) -> None:
     """Compare with the ETag that was checked: a store that lets others write (CVE-2026-41145) is not believed."""
     try:
         await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag)
-    except (PreconditionFailed, NoSuchKey):
+    except PreconditionFailed:
+        raise ObjectChanged from None
+    except NoSuchKey:
+        await require_absent(gateway.store, upload.object_key)
         raise ObjectChanged from None

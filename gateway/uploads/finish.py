@@ -28,8 +28,9 @@ async def resume(gateway: Gateway, upload_id: UUID) -> Upload | None:
 async def finish(gateway: Gateway, upload: Upload) -> Upload:
     """Assemble and validate an upload that this process holds the lease of.
 
-    Raises PartsMismatch when a part was replaced (the upload is open again) and Unavailable when the store or the
-    database stayed away: the lease is then handed on, and another call or the worker goes on from there.
+    Raises PartsMismatch when a part was replaced and StoreError when the store refused to assemble: the upload is open
+    again. Raises Unavailable when the store or the database stayed away, and whatever keeps it from being checked: the
+    lease is then handed on, and another call or the worker goes on from there.
     """
     async with _lease(gateway, upload):
         if upload.state is State.COMPLETING:

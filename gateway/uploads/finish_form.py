@@ -47,6 +47,10 @@ async def look_for_forms(gateway: Gateway) -> int:
             except GatewayError as exc:
                 logger.warning("could not look for a form", extra={"upload_id": str(upload_id), "code": exc.code})
                 return False
+            except Exception:
+                # One row that nobody foresaw must not keep the others from being found.
+                logger.exception("could not look for a form", extra={"upload_id": str(upload_id)})
+                return False
             return upload is not None and upload.state is not State.UPLOADING
 
     due = await forms.take_due(gateway.database, limit=BATCH)
@@ -76,6 +80,10 @@ async def remove_forms(gateway: Gateway) -> int:
                 await forms.removed(gateway.database, upload_id)
             except GatewayError as exc:
                 logger.warning("could not remove a form", extra={"upload_id": str(upload_id), "code": exc.code})
+                return False
+            except Exception:
+                # As above: the rest of the sweep waits behind it.
+                logger.exception("could not remove a form", extra={"upload_id": str(upload_id)})
                 return False
             return True
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,20 @@ from gateway import detection
 from gateway.database import uploads
 from gateway.database.uploads import Move
 from gateway.detection import Verdict
-from gateway.domain.errors import LeaseLost
+from gateway.domain.errors import DatabaseUnavailable, GatewayError, LeaseLost
 from gateway.domain.media_types import match
 from gateway.domain.upload import Rejection, State, Upload
-from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed
+from gateway.storage.absence import require_absent
+from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed, StoreFull, StoreUnavailable
 from gateway.streaming import files
 from gateway.uploads.contents import Contents, open_contents
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.scan import rejection_of, scan
+
+logger = logging.getLogger(__name__)
+
+_OUTAGES = (StoreUnavailable, StoreFull, DatabaseUnavailable)
+"""They say nothing of this file, and pass. A scanner is not among them: one that a file kills looks like one away."""
 
 _CHANGED = Rejection("object_changed", "The object changed while it was checked. Upload the file again.")
 _MISSING = Rejection("object_missing", "The store no longer holds the object. Upload the file again.")
@@ -27,14 +35,41 @@ _MISSING = Rejection("object_missing", "The store no longer holds the object. Up
 async def validate(gateway: Gateway, upload: Upload) -> Upload:
     """Check size, type and content of the assembled object and record the outcome.
 
-    Raises Unavailable with the upload still validating, and LeaseLost when another process went on with it.
+    Raises whatever keeps it from being checked with the upload still validating, to be tried again, and LeaseLost when
+    another process went on with it. What could not be checked for as long as an upload lives is rejected.
     """
+    try:
+        return await _decide(gateway, upload)
+    except LeaseLost:
+        raise
+    except Exception as exc:
+        code, said, detail = "internal", type(exc).__name__, ""
+        if isinstance(exc, GatewayError):
+            code, said, detail = exc.code, str(exc), exc.detail
+        told = {"upload_id": str(upload.id), "code": code, "error": said}
+        if isinstance(exc, _OUTAGES) or not _is_overdue(gateway, upload):
+            logger.warning("could not check an upload; it is tried again", extra=told)
+            raise
+        logger.exception("could not check an upload in all its time; it is rejected", extra=told)
+        sentence = f"The file could not be checked. {detail}".strip()
+        return await _reject(gateway, upload, Rejection("not_checked", sentence), None)
+
+
+def _is_overdue(gateway: Gateway, upload: Upload) -> bool:
+    """Say whether the check has failed for long enough; no renewed lease moves updated_at, only a new state does."""
+    return upload.updated_at + timedelta(seconds=gateway.policy.upload_seconds) <= gateway.now()
+
+
+async def _decide(gateway: Gateway, upload: Upload) -> Upload:
     try:
         async with open_contents(gateway, upload) as contents:
             rejection, verdict = await judge(gateway, upload, contents)
     except (PreconditionFailed, InvalidRange):
         return await _reject(gateway, upload, _CHANGED, None)
-    except (NoSuchKey, FileNotFoundError):
+    except NoSuchKey:
+        await require_absent(gateway.store, upload.object_key)
+        return await _reject(gateway, upload, _MISSING, None)
+    except FileNotFoundError:
         return await _reject(gateway, upload, _MISSING, None)
     if rejection is not None or verdict is None:
         return await _reject(gateway, upload, rejection or _CHANGED, verdict)

@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from gateway.dev.store import StoreServer
+from gateway.storage.errors import NoSuchKey
+from gateway.storage.models import CompletedPart
 from gateway.uploads.sweep import sweep
 from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
 from tests.holding_proxy import HoldingProxy
@@ -92,6 +94,168 @@ async def test_b2_an_abort_without_a_store_is_made_up_for(
     await api.gateway.database.execute("UPDATE uploads SET updated_at = now() - interval '1 day'", {})
     assert (await sweep(api.gateway))["unclean"] == 1
     assert (await api.store.put(created["parts"][0]["url"], content=body)).status_code == 404
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing"), ("GetObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_rejects_nothing(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """A proxy that knows of no object while the store restarts is an outage; the file is ready when it is over."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert (await api.get(created["upload_id"]))["state"] == "validating"
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_loses_no_parts(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """An object whose completion was not answered is not given up because a proxy does not know it."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await _assembled_by_somebody(api, await api.put(created, body))
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert (await api.get(created["upload_id"]))["state"] == "completing"
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "missing")], indirect=True)
+async def test_b2_a_404_that_is_not_the_stores_says_nothing_of_what_is_ready(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """A download is 503 while a proxy knows of no object, and not the 409 of an object that somebody changed."""
+    ready = await (await open_api()).ready(mp3_bytes())
+    api = await _through(open_api, proxy, store_server)
+    path = f"/v1/uploads/{ready['upload_id']}/download"
+    answer = await api.call("GET", path)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    proxy.let_go()
+    assert (await api.call("GET", path)).status_code == 307
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "slow_down")], indirect=True)
+async def test_an_object_that_is_gone_is_rejected(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """What the store itself says is missing is missing."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 503
+    await api.gateway.store.delete_object(created["object_key"])
+    proxy.let_go()
+    final = (await api.complete(created)).json()
+    assert (final["state"], final["rejection"]["code"]) == ("rejected", "object_missing")
+
+
+@pytest.mark.parametrize(
+    "proxy", [("CompleteMultipartUpload", fault) for fault in ("denied", "mute", "too_large")], indirect=True
+)
+@pytest.mark.parametrize("then", ["complete", "abort", "expire"])
+async def test_a_store_that_refuses_to_assemble_leaves_the_upload_open(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer, then: str
+) -> None:
+    """Complete says 502 and nothing hangs: it can be asked again, aborted, or left to expire, with nothing left over.
+
+    Mute is the worst: the store did it and did not say so. The next complete finds the object.
+    """
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    answer = await api.complete(created)
+    assert (answer.status_code, answer.json()["code"]) == (502, "store_error")
+    assert (await api.get(created["upload_id"]))["state"] == "uploading"
+    if then == "complete":
+        proxy.let_go()
+        assert (await api.complete(created)).json()["state"] == "ready"
+        return
+    if then == "abort":
+        assert (await api.call("DELETE", f"/v1/uploads/{created['upload_id']}")).status_code == 204
+    else:
+        await api.gateway.database.execute("UPDATE uploads SET expires_at = now()", {})
+        assert (await sweep(api.gateway))["expired"] == 1
+    with pytest.raises(NoSuchKey):
+        await api.gateway.store.head_object(created["object_key"])
+    assert (await api.store.put(created["parts"][0]["url"], content=body)).status_code == 404
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "denied")], indirect=True)
+async def test_a_store_that_refuses_to_say_what_it_assembled_leaves_the_upload_open(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """When the object of an earlier try may not be looked at, complete is 502 and may be asked again."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await _assembled_by_somebody(api, await api.put(created, body))
+    assert (await api.complete(created)).status_code == 502
+    assert (await api.get(created["upload_id"]))["state"] == "uploading"
+    proxy.let_go()
+    assert (await api.complete(created)).json()["state"] == "ready"
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "denied"), ("GetObject", "denied")], indirect=True)
+async def test_what_the_store_never_lets_be_checked_ends(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused check is tried again and logged each time, and ends as rejected after the life of an upload."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 502
+    await sweep(api.gateway)
+    assert (await api.get(created["upload_id"]))["state"] == "validating"
+    tried = [record.__dict__ for record in caplog.records if record.message.startswith("could not check an upload")]
+    assert [(one["upload_id"], one["code"]) for one in tried] == [(created["upload_id"], "store_error")] * 2
+    await _age_by(api, days=2)
+    await sweep(api.gateway)
+    final = await api.get(created["upload_id"])
+    assert (final["state"], final["rejection"]["code"]) == ("rejected", "not_checked")
+    assert "rights" in final["rejection"]["detail"]
+
+
+@pytest.mark.parametrize("proxy", [("HeadObject", "slow_down")], indirect=True)
+async def test_b2_a_store_that_is_away_for_days_rejects_nothing(
+    open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer
+) -> None:
+    """An outage says nothing of a file, however long it lasts; and a check that succeeds is never too late."""
+    api = await _through(open_api, proxy, store_server)
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 503
+    await _age_by(api, days=2)
+    await sweep(api.gateway)
+    assert (await api.get(created["upload_id"]))["state"] == "validating"
+    proxy.let_go()
+    await sweep(api.gateway)
+    assert (await api.get(created["upload_id"]))["state"] == "ready"
+
+
+async def _age_by(api: Api, *, days: int) -> None:
+    await api.gateway.database.execute(
+        "UPDATE uploads SET updated_at = updated_at - make_interval(days => %(days)s)", {"days": days}
+    )
+
+
+async def _assembled_by_somebody(api: Api, etags: list[str]) -> None:
+    """Complete in the store as a process does that dies before it writes that down."""
+    row = await api.gateway.database.fetch_one("SELECT object_key, multipart_upload_id FROM uploads", {})
+    assert row is not None
+    parts = [CompletedPart(number, etag.strip('"')) for number, etag in enumerate(etags, 1)]
+    await api.gateway.store.complete_multipart_upload(row["object_key"], row["multipart_upload_id"], parts)
 
 
 async def test_b2_readiness_names_a_store_that_is_away(open_api: OpenApi) -> None:

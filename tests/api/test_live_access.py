@@ -160,6 +160,19 @@ async def test_d4_a_revoked_key_closes_open_streams(api: LiveApi, path: str, wit
         assert (connection.close_code, connection.close_reason) == (1008, "unauthenticated")
 
 
+@pytest.mark.parametrize("path", ["/v1/uploads/{}", "/v1"])
+async def test_d4_a_ticket_of_a_revoked_key_opens_nothing(api: LiveApi, path: str) -> None:
+    """Once its key is revoked, a ticket that was made before is 401 and tells nothing of what happened."""
+    path = path.format((await api.create(b"x"))["upload_id"])
+    tickets = [await _ticket(api, f"{path}/ticket") for _ in range(2)]
+    assert await api_keys.revoke(api.gateway.database, parse_key(await api.key()).key_id)
+    # No answer may begin: a stream that is open ends at the next sign of life only.
+    async with api.client.stream("GET", f"{path}/events", params={"ticket": tickets[0]}) as response:
+        assert response.status_code == 401
+    status, _ = await _refusal(api, f"{path}/ws?ticket={tickets[1]}", tenant=None)
+    assert status == 401
+
+
 @pytest.mark.parametrize("end", ["token", "key", "time"])
 async def test_an_upload_token_watches_its_own_uploads(settings: Settings, end: str) -> None:
     """Its bearer watches what was created with it, by header and by ticket, nothing else, and not after its end."""

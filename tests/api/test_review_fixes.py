@@ -94,7 +94,11 @@ async def test_a_form_sent_again_smaller_holds_nothing_of_the_first(api: Api, mo
 
     await post(17 * MIB)
     upload = await load(api.gateway, Principal("acme", "test"), UUID(form["uploadId"]))
-    await bring_in.bring_in(api.gateway, upload)
+    head = await bring_in.find_form(api.gateway, upload)
+    assert head is not None
+    async with bring_in.hold_copy(api.gateway, upload) as copy:
+        assert copy is not None
+        await bring_in.bring_in(api.gateway, upload, head, copy)
     await post(10 * MIB)
     found = await api.get(form["uploadId"])
     assert (found["state"], found["size_bytes"]) == ("ready", 10 * MIB)

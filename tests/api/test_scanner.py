@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.uploads.sweep import sweep
 from tests.api.conftest import OpenApi, mp3_bytes
 from tests.unit.detection import media
 from tests.unit.detection.clamd import EICAR, clamd
@@ -51,6 +52,22 @@ async def test_an_absent_scanner_keeps_a_file_from_being_ready(open_api: OpenApi
     back = await open_api(clamd_address=clamd[0])
     back.keys = api.keys
     assert (await back.complete(created)).json()["state"] == "ready"
+
+
+async def test_a_scanner_that_never_answers_for_a_file_ends_it(open_api: OpenApi) -> None:
+    """fail_closed: a file that nobody could scan for as long as an upload lives is rejected, and says why."""
+    api = await open_api(clamd_address="tcp://127.0.0.1:1")
+    body = mp3_bytes()
+    created = await api.create(body)
+    await api.put(created, body)
+    assert (await api.complete(created)).status_code == 503
+    for age, state in (("23 hours", "validating"), ("2 hours", "rejected")):
+        await api.gateway.database.execute(f"UPDATE uploads SET updated_at = updated_at - interval '{age}'", {})
+        await sweep(api.gateway)
+        final = await api.get(created["upload_id"])
+        assert final["state"] == state
+    assert final["rejection"]["code"] == "not_checked"
+    assert "scanner" in final["rejection"]["detail"]
 
 
 async def test_an_absent_scanner_may_be_waived(open_api: OpenApi) -> None:
