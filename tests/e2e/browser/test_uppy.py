@@ -252,7 +252,7 @@ AFTER_RETRY = {
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
 def test_failed_complete_then_retry(uploader: Uploader, media: Callable[[int], Path], s3: Any, lost: str) -> None:
-    """When complete, or the answer to it, is lost, pressing retry ends with the file ready and whole: once, but see v5."""
+    """When complete, or the answer to it, is lost, retry ends with the file ready and whole; once with Uppy 6."""
     file = media(SIZE)
     uploader.begin(uploader.gateway.token())
     failing = [True]
