@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from gateway.dev.processes import accepts, free_ports
+from gateway.dev.processes import free_ports
 from tests.conftest import missing
-from tests.e2e.browser.harness import NODE_MODULES, Gateway, until
+from tests.e2e.browser.conftest import BUCKET
+from tests.e2e.browser.harness import NODE_MODULES, Gateway, sha256_of, stored_sha256, until
+from tests.e2e.browser.snippets import EXAMPLE_ADDRESS, blocks, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-DOCS = Path(__file__).parents[3] / "docs"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-STOP_SECONDS = 20
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """Give the code blocks of one language on a page of the documentation."""
-    return [body for name, body in BLOCK.findall((DOCS / page).read_text()) if name == language]
 
 
 def program(name: str, folder: Path) -> Path:
@@ -42,28 +31,6 @@ def program(name: str, folder: Path) -> Path:
     path = folder / name
     path.write_text(body)
     return path
-
-
-@contextmanager
-def running(command: Sequence[str], folder: Path, gateway: Gateway, port: int) -> Iterator[httpx.Client]:
-    """Run a backend until it listens, and give a client of it."""
-    environment = {"GATEWAY_URL": gateway.address, "GATEWAY_KEY": gateway.key, "PORT": str(port)}
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment})
-    try:
-        deadline = time.monotonic() + 60
-        while not accepts(port):
-            assert process.poll() is None, "the program ended"
-            assert time.monotonic() < deadline, "the program does not listen"
-            time.sleep(0.05)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            yield client
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(params=["fastapi_app.py", "django_app.py", "express_app.js"])
@@ -87,10 +54,11 @@ def backend(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) ->
 
 
 def test_backend_gives_tokens_and_believes_the_gateway(
-    backend: httpx.Client, gateway: Gateway, media: Callable[[int], Path]
+    backend: httpx.Client, gateway: Gateway, media: Callable[[int], Path], s3: Any
 ) -> None:
-    """A user's ready upload is taken; one that is not ready, another user's and an unknown one are not."""
-    body = media(1000).read_bytes()
+    """A user's ready upload is taken, byte for byte; one not ready, another user's and an unknown one are not."""
+    file = media(1000)
+    body = file.read_bytes()
     token = backend.post("/upload-token", headers={"X-User": "ada"}).json()["token"]
     with gateway.api(token) as api:
         created = api.post("/v1/uploads", json={"filename": "talk.wav", "size_bytes": len(body)}).json()
@@ -106,19 +74,24 @@ def test_backend_gives_tokens_and_believes_the_gateway(
     taken = backend.post("/recordings", json=wanted, headers={"X-User": "ada"})
     assert taken.status_code == 201, taken.text
     assert taken.json()["object_key"] == created["object_key"]
+    assert stored_sha256(s3, BUCKET, taken.json()["object_key"]) == sha256_of(file)
 
 
 def test_page_of_the_documentation_uploads(
-    page: Page, page_folder: Path, page_origin: str, gateway: Gateway, media: Callable[[int], Path]
+    page: Page, page_folder: Path, page_origin: str, gateway: Gateway, media: Callable[[int], Path], s3: Any
 ) -> None:
-    """The page in "Use it from plain JavaScript" brings a file to ready, on an origin of its own."""
+    """The page in "Use it from plain JavaScript" brings a file to ready, on an origin of its own, byte for byte."""
+    file = media(6 * 1024 * 1024)
     [html] = blocks("javascript.md", "html")
-    (page_folder / "example.html").write_text(html.replace("https://uploads.example.com", gateway.address))
+    (page_folder / "example.html").write_text(html.replace(EXAMPLE_ADDRESS, gateway.address))
     page.route("**/upload-token", lambda route: route.fulfill(json={"token": gateway.token()}))
     page.goto(f"{page_origin}/example.html")
-    page.set_input_files("#file", media(6 * 1024 * 1024))
+    page.set_input_files("#file", file)
     until(lambda: page.inner_text("#state").startswith("ready: "))
     assert page.evaluate("document.getElementById('bar').value") == 1
+    with gateway.api() as api:
+        upload = api.get(f"/v1/uploads/{page.inner_text('#state').removeprefix('ready: ')}").json()
+    assert stored_sha256(s3, BUCKET, upload["object_key"]) == sha256_of(file)
 
 
 def test_types_are_those_of_the_module() -> None:
