@@ -121,7 +121,7 @@ def streams_of(settings: Settings) -> Streams:
         directory=settings.upload_dir,
         chunk_size=settings.chunk_size,
         part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
-        slots=Slots(settings.upload_stream_buffers),
+        slots=Slots(settings.upload_stream_buffers, per_tenant=settings.upload_stream_tenant_files),
         doors=Doors(),
         senders=asyncio.Semaphore(MOST_SENDERS),
         pace=Pace(

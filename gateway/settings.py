@@ -237,6 +237,13 @@ class Settings(BaseSettings):
         description="Part buffers per process. An upload uses one to three, so this is also the number of files "
         "received at once; 32 of 8 MiB are 256 MiB.",
     )
+    upload_stream_tenant_files: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Files one tenant may send at once per process. Default: three quarters of the buffers, so that "
+        "slow senders of one tenant leave room for the others.",
+    )
     upload_stream_seconds: float = Field(
         21_600.0, gt=0, description="Longest time one file may take, seconds. 5 GiB at 2 Mbit/s are 6 hours."
     )
