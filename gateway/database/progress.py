@@ -76,6 +76,8 @@ WITH seen AS (
     UPDATE upload_progress SET bytes_received = %(bytes_received)s, parts = %(parts)s,
         bytes_per_second = %(bytes_per_second)s, observed_at = now()
     FROM uploads WHERE uploads.id = upload_id AND upload_id = %(upload_id)s AND state = 'uploading'
+        -- In the future: the gateway began to stream the file meanwhile and knows better.
+        AND polled_at <= now()
     RETURNING upload_id, tenant_id
 )
 SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)

@@ -128,6 +128,60 @@ async def test_a_tenants_stream_carries_progress_of_what_is_watched(api: LiveApi
     assert counted.asked >= 2
 
 
+async def _drip(body: bytes, pieces: int, pause: float) -> AsyncIterator[bytes]:
+    size = -(-len(body) // pieces)
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+        await asyncio.sleep(pause)
+
+
+async def test_a_tenants_stream_carries_progress_of_what_the_gateway_streams(api: LiveApi) -> None:
+    """Of a body that comes through the gateway, whoever watches all uploads sees bytes and rate; nobody else need."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    async with watching(api, "/v1/events") as stream:
+        await stream.opened()
+        path = f"/v1/uploads/{created['upload_id']}/content"
+        headers = {"content-length": str(len(body))}
+        sending = asyncio.create_task(api.call("PUT", path, content=_drip(body, 20, 0.2), headers=headers))
+        seen = await _until_fact(stream)
+        assert (await sending).status_code == 201
+    assert len(seen) >= 2
+    received = [one.data["bytes_received"] for one in seen]
+    assert received == sorted(set(received))
+    assert 0 < received[0] < received[-1]
+    assert {one.data["upload_id"] for one in seen} == {created["upload_id"]}
+    # 256 KiB a second, less what the machine is busy with.
+    assert all(32_000 < one.data["bytes_per_second"] < 600_000 for one in seen)
+
+
+async def test_what_the_gateway_streams_is_told_once_a_second(api: LiveApi) -> None:
+    """A watcher of an upload that comes through the gateway hears of its bytes once a second, and of none twice."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    path = f"/v1/uploads/{created['upload_id']}/content"
+    headers = {"content-length": str(len(body))}
+    sending = asyncio.create_task(api.call("PUT", path, content=_drip(body, 25, 0.2), headers=headers))
+    async with watching(api, of(created)) as stream:
+        assert (await stream.fact()).event == "created"
+        began = await _now(api)
+        seen = await _until_fact(stream)
+        seconds = await _now(api) - began
+    assert (await sending).status_code == 201
+    received = [one.data["bytes_received"] for one in seen if one.data["bytes_received"]]
+    assert len(received) >= 2
+    assert received == sorted(set(received))
+    assert len(received) <= seconds + 1
+
+
+async def _until_fact(stream: Stream) -> list[Seen]:
+    """Collect progress up to the next event of the log."""
+    found = []
+    while (seen := await stream.next()) is not None and seen.event == "progress":
+        found.append(seen)
+    return found
+
+
 async def test_the_store_is_asked_once_a_second_whatever_the_watchers_and_replicas(settings: Settings) -> None:
     """Forty watchers at two processes cost the store no more than one question a second, and all see the bytes."""
     async with AsyncExitStack() as stack:
