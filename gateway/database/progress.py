@@ -18,7 +18,10 @@ class Turn:
 
     ours: bool
     streamed_bytes: int | None
-    """Bytes that the gateway itself streamed so far; None where the client sends to the store."""
+    """Bytes that the gateway itself streamed so far; None where the client sends to the store.
+
+    None also once a receiver gave no sign of life in time: its file can be sent again, the direct way too.
+    """
     bytes_received: int | None
     bytes_per_second: float | None
     age_seconds: float | None
@@ -46,7 +49,7 @@ WITH claimed AS (
         extract(epoch FROM now() - observed_at)::double precision AS age_seconds
 )
 SELECT claimed.upload_id IS NOT NULL AS ours, claimed.bytes_received, claimed.bytes_per_second, claimed.age_seconds,
-    (to_jsonb(uploads) ->> 'streamed_bytes')::bigint AS streamed_bytes
+    CASE WHEN uploads.stream_until > now() THEN uploads.streamed_bytes END AS streamed_bytes
 FROM uploads LEFT JOIN claimed ON uploads.id = claimed.upload_id
 WHERE uploads.id = %(upload_id)s AND uploads.state = 'uploading'"""
 

@@ -93,7 +93,8 @@ FROM moved""",
 async def end(database: Database, upload_id: UUID, *, token: UUID) -> None:
     """Let go of an upload that stays open, so that its file can be sent again at once."""
     await database.execute(
-        "UPDATE uploads SET stream_token = NULL, stream_until = NULL WHERE id = %(id)s AND stream_token = %(token)s",
+        """UPDATE uploads SET stream_token = NULL, stream_until = NULL, streamed_bytes = NULL
+        WHERE id = %(id)s AND stream_token = %(token)s""",
         {"id": upload_id, "token": token},
     )
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
+from gateway.database import streams
 from gateway.settings import Settings
 from gateway.uploads.gateway import Gateway
 from tests.api.conftest import MIB, gather, large_mp3, mp3_bytes
@@ -172,6 +174,32 @@ async def test_what_the_gateway_streams_is_told_once_a_second(api: LiveApi) -> N
     assert len(received) >= 2
     assert received == sorted(set(received))
     assert len(received) <= seconds + 1
+
+
+async def test_progress_goes_on_after_a_body_that_failed(api: LiveApi) -> None:
+    """A raw body that is refused in mid-stream leaves no number behind: the client's own parts are counted then."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    path = f"/v1/uploads/{created['upload_id']}/content"
+    async with watching(api, of(created)) as stream:
+        sending = asyncio.create_task(api.call("PUT", path, content=_drip(body + b"x" * 1000, 10, 0.3)))
+        await _progress_between(stream, 1, MIB - 1)
+        assert (await sending).status_code == 422
+        await api.put(created, body)
+        assert (await _progress(stream, MIB)).data["parts"] == 1
+
+
+async def test_progress_goes_on_after_a_receiver_that_died(api: LiveApi) -> None:
+    """What a process had received counts until its lease is over, and then what the store holds."""
+    created = await api.create(b"x" * 1000)
+    upload_id, token, database = UUID(created["upload_id"]), uuid4(), api.gateway.database
+    async with watching(api, of(created)) as stream:
+        await streams.begin(database, upload_id, token=token, seconds=3, ends_with_stream=False)
+        told = {"streamed_bytes": 600, "ends_with_stream": False, "tell": True}
+        assert await streams.report(database, upload_id, token=token, seconds=3, **told)
+        assert (await _progress(stream, 600)).data["parts"] is None
+        await api.put(created, b"x" * 1000)
+        assert (await _progress(stream, 1000)).data["parts"] == 1
 
 
 async def _until_fact(stream: Stream) -> list[Seen]:
