@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ from gateway.uploads.clean_up import clean_up
 from gateway.uploads.complete import complete
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.logs_watched import smooth_rate
+
+logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Time between two reports of progress; watchers are asked for no finer one."""
@@ -132,11 +135,17 @@ class Reception:
             if received == reported and silent < self._gateway.policy.lease_seconds / 4:
                 continue
             now = smooth_rate(Turn(True, None, reported, rate, silent), received)
-            with suppress(Unavailable):
+            try:
                 if not await self._report(received, tell=True, bytes_per_second=now):
                     self._lost = True
                     return
-                reported, rate, reported_at = received, now, loop.time()
+            except Unavailable:
+                continue
+            except Exception as error:
+                # Raised, it would come out where the heart is stopped, and keep the end from cleaning up.
+                logger.exception("could not report a stream", extra={"error": type(error).__name__})
+                continue
+            reported, rate, reported_at = received, now, loop.time()
 
     async def _report(self, received: int, *, tell: bool, bytes_per_second: float | None = None) -> bool:
         return await streams.report(
