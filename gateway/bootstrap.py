@@ -129,6 +129,7 @@ def streams_of(settings: Settings) -> Streams:
             stall_seconds=settings.upload_stream_stall_seconds,
             least_bytes_per_second=settings.upload_stream_least_rate,
         ),
+        store_seconds=settings.upload_stream_store_seconds,
     )
 
 

@@ -257,6 +257,13 @@ class Settings(BaseSettings):
         "hours; 128 kbit/s is a bad mobile connection.",
     )
 
+    upload_stream_store_seconds: float = Field(
+        90.0,
+        gt=0,
+        description="Longest silence of the store about one part, over all tries, before the answer is 503, seconds; "
+        "one try waits two thirds of it, because a store may sync parts to a disk that others are using too.",
+    )
+
     # Watching
     max_streams: int = Field(
         5000, gt=0, description="Event streams and WebSockets open at once per process; each costs about 50 KB."

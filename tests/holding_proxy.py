@@ -14,7 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 WAIT_SECONDS = 60.0
-Moment = Literal["before", "after", "slow_down", "reset"]
+Moment = Literal["before", "after", "slow_down", "reset", "hang"]
 
 
 def operation_of(method: str, query: str, ranged: bool) -> str:
@@ -32,7 +32,8 @@ def operation_of(method: str, query: str, ranged: bool) -> str:
 class HoldingProxy:
     """Forward everything to the store, except the calls of one operation.
 
-    The first is held, before it is sent or after its answer; or each is answered SlowDown or cut off, until `let_go`.
+    The first is held, before it is sent or after its answer; or each is answered SlowDown, cut off or left
+    unanswered, until `let_go`.
     """
 
     def __init__(self, target: str, operation: str, moment: Moment) -> None:
@@ -96,6 +97,8 @@ class HoldingProxy:
             if self._moment == "reset" and request.transport is not None:
                 request.transport.abort()
                 return web.Response(status=503)
+            if self._moment == "hang":
+                return await self._hold()
         if mine and self._moment == "before":
             return await self._hold()
         response = await self._forward(request)

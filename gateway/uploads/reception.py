@@ -17,7 +17,7 @@ from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.streaming.file_target import StreamingFileTarget
-from gateway.streaming.limits import PART_SECONDS
+from gateway.streaming.limits import WAIT_SHARE
 from gateway.streaming.parts_target import StreamingPartsTarget
 from gateway.streaming.slots import Lease
 from gateway.uploads.clean_up import clean_up
@@ -110,9 +110,16 @@ class Reception:
     async def _send_part(self, part_number: int, pieces: list[bytes], size_bytes: int) -> str:
         key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
         assert multipart_upload_id is not None, "what is kept in the store was opened there"
+        patience = self._gateway.streams.store_seconds
         async with self._gateway.streams.senders:
             return await self._gateway.store.upload_part(
-                key, multipart_upload_id, part_number, pieces, size_bytes=size_bytes, timeout_seconds=PART_SECONDS
+                key,
+                multipart_upload_id,
+                part_number,
+                pieces,
+                size_bytes=size_bytes,
+                timeout_seconds=patience * WAIT_SHARE,
+                patience_seconds=patience,
             )
 
     def _check(self, chunk: bytes) -> None:
