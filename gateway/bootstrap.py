@@ -122,7 +122,7 @@ def streams_of(settings: Settings) -> Streams:
         directory=settings.upload_dir,
         chunk_size=settings.chunk_size,
         part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
-        slots=Slots(settings.upload_stream_buffers),
+        slots=Slots(settings.upload_stream_buffers, per_tenant=settings.upload_stream_tenant_files),
         doors=Doors(),
         senders=asyncio.Semaphore(MOST_SENDERS),
         pace=Pace(
@@ -130,6 +130,7 @@ def streams_of(settings: Settings) -> Streams:
             stall_seconds=settings.upload_stream_stall_seconds,
             least_bytes_per_second=settings.upload_stream_least_rate,
         ),
+        store_seconds=settings.upload_stream_store_seconds,
     )
 
 

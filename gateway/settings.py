@@ -245,6 +245,13 @@ class Settings(BaseSettings):
         description="Part buffers per process. An upload uses one to three, so this is also the number of files "
         "received at once; 32 of 8 MiB are 256 MiB.",
     )
+    upload_stream_tenant_files: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Files one tenant may send at once per process. Default: three quarters of the buffers, so that "
+        "slow senders of one tenant leave room for the others.",
+    )
     upload_stream_seconds: float = Field(
         21_600.0, gt=0, description="Longest time one file may take, seconds. 5 GiB at 2 Mbit/s are 6 hours."
     )
@@ -256,6 +263,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Least rate of a sender after half a minute, bytes per second. Slower ones would hold a buffer for "
         "hours; 128 kbit/s is a bad mobile connection.",
+    )
+
+    upload_stream_store_seconds: float = Field(
+        90.0,
+        gt=0,
+        description="Longest silence of the store about one part, over all tries, before the answer is 503, seconds; "
+        "one try waits two thirds of it, because a store may sync parts to a disk that others are using too.",
     )
 
     # Watching

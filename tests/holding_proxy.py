@@ -14,7 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 WAIT_SECONDS = 60.0
-Moment = Literal["before", "after", "slow_down", "reset", "denied", "too_large", "missing", "mute"]
+Moment = Literal["before", "after", "slow_down", "reset", "denied", "too_large", "missing", "mute", "hang"]
 ANSWERS: dict[str, tuple[int, bytes]] = {
     "slow_down": (503, b"<Error><Code>SlowDown</Code></Error>"),
     "denied": (403, b"<Error><Code>AccessDenied</Code></Error>"),
@@ -39,7 +39,8 @@ class HoldingProxy:
     """Forward everything to the store, except the calls of one operation.
 
     The first is held, before it is sent or after its answer. Or each is, until `let_go`: cut off, done and not told
-    what came of it (mute), or answered as ANSWERS says; missing is the 404 of a proxy, not of a store.
+    what came of it (mute), never answered (hang), or answered as ANSWERS says; missing is the 404 of a proxy, not of a
+    store.
     """
 
     def __init__(self, target: str, operation: str, moment: Moment) -> None:
@@ -112,6 +113,8 @@ class HoldingProxy:
         if self._moment == "mute":
             await self._forward(request)
             return web.Response(body=b"<Result/>")
+        if self._moment == "hang":
+            return await self._hold()
         if self._moment in ANSWERS:
             status, body = ANSWERS[self._moment]
             return web.Response(status=status, body=body)

@@ -49,7 +49,7 @@ FORM = {
     "/upload/stream",
     status_code=201,
     response_model=models.StreamedUpload,
-    responses=responses(400, 401, 408, 411, 413, 422, 502, 503, 507)
+    responses=responses(400, 401, 408, 411, 413, 422, 429, 502, 503, 507)
     | {202: {"model": models.StreamedUpload, "description": "All bytes are there, the check goes on."}},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}},
@@ -64,7 +64,7 @@ async def upload_stream(request: Request) -> Response:
 @router.put(
     "/v1/uploads/{upload_id}/content",
     response_model=models.StreamedUpload,
-    responses=responses(400, 401, 404, 408, 409, 410, 411, 413, 422, 502, 503, 507)
+    responses=responses(400, 401, 404, 408, 409, 410, 411, 413, 422, 429, 502, 503, 507)
     | {202: {"model": models.StreamedUpload, "description": "All bytes are there, the check goes on."}},
     openapi_extra={
         "requestBody": {
@@ -83,14 +83,16 @@ async def _receive_form(request: Request) -> Upload:
     gateway, caller = gateway_of(request), await principal_of(request)
     boundary = boundary_of(request.headers.get("content-type", ""))
     _length_within(request, gateway.policy.max_file_size, OVERHEAD_BYTES)
-    return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
+    with gateway.streams.slots.counted(caller.tenant_id):
+        return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
 
 
 async def _receive_content(request: Request, upload_id: str) -> Upload:
     gateway, caller, identity = gateway_of(request), await principal_of(request), upload_id_of(upload_id)
     length = _length_within(request, gateway.policy.max_file_size)
-    body = PacedBody(request, gateway.streams)
-    return await stream_content(gateway, caller, identity, body, length=length)
+    with gateway.streams.slots.counted(caller.tenant_id):
+        body = PacedBody(request, gateway.streams)
+        return await stream_content(gateway, caller, identity, body, length=length)
 
 
 def _length_within(request: Request, limit: int, overhead: int = 0) -> int | None:

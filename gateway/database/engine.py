@@ -12,6 +12,18 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gateway.domain.errors import DatabaseUnavailable
 
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
+"""PoolTimeout and TooManyRequests are OperationalErrors, and so are a statement timeout and a shutdown."""
+
+_STALE = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    # A standby says so of unlogged tables, and any server of a plan that was made before a migration.
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+"""What passes with a new connection. DB-API files it under internal and other errors, not under operational ones."""
+
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 """A connection in autocommit mode: one statement is one transaction, unless `Database.transaction` opened one."""
 
@@ -19,8 +31,9 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 class Database:
     """Lend connections of one bounded pool.
 
-    Every query that is lost with its connection, refused for want of one or stopped by the statement timeout raises
-    DatabaseUnavailable; what was asked may or may not have been committed, so callers must be able to ask again.
+    Every query that is lost with its connection, refused for want of one, refused by a server that only reads (a
+    failover) or stopped by the statement timeout raises DatabaseUnavailable; what was asked may or may not have been
+    committed, so callers must be able to ask again.
     """
 
     def __init__(self, url: str, *, pool_size: int, timeout_seconds: float) -> None:
@@ -61,9 +74,13 @@ class Database:
         """Lend a connection in autocommit mode."""
         try:
             async with self._pool.connection() as connection:
-                yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-            # PoolTimeout and TooManyRequests are OperationalErrors, and so is a statement timeout (QueryCanceled).
+                try:
+                    yield connection
+                except _STALE:
+                    # A primary that became a standby keeps its connections; a new one finds the new primary.
+                    await connection.close()
+                    raise
+        except (*_AWAY, *_STALE) as exc:
             raise DatabaseUnavailable from exc
 
     @asynccontextmanager

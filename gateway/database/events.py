@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.domain.events import Event, EventType, Position
+from gateway.domain.events import Event, Position
 
 _COLUMNS = "id, transaction_id::text::bigint AS transaction_id, tenant_id, upload_id, type, data, created_at"
 
@@ -32,7 +32,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         transaction_id=row["transaction_id"],
         tenant_id=row["tenant_id"],
         upload_id=row["upload_id"],
-        type=EventType(row["type"]),
+        type=row["type"],
         data=row["data"],
         created_at=row["created_at"],
     )

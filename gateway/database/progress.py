@@ -18,7 +18,10 @@ class Turn:
 
     ours: bool
     streamed_bytes: int | None
-    """Bytes that the gateway itself streamed so far; None where the client sends to the store."""
+    """Bytes that the gateway itself streamed so far; None where the client sends to the store.
+
+    None also once a receiver gave no sign of life in time: its file can be sent again, the direct way too.
+    """
     bytes_received: int | None
     bytes_per_second: float | None
     age_seconds: float | None
@@ -46,7 +49,7 @@ WITH claimed AS (
         extract(epoch FROM now() - observed_at)::double precision AS age_seconds
 )
 SELECT claimed.upload_id IS NOT NULL AS ours, claimed.bytes_received, claimed.bytes_per_second, claimed.age_seconds,
-    (to_jsonb(uploads) ->> 'streamed_bytes')::bigint AS streamed_bytes
+    CASE WHEN uploads.stream_until > now() THEN uploads.streamed_bytes END AS streamed_bytes
 FROM uploads LEFT JOIN claimed ON uploads.id = claimed.upload_id
 WHERE uploads.id = %(upload_id)s AND uploads.state = 'uploading'"""
 
@@ -76,6 +79,8 @@ WITH seen AS (
     UPDATE upload_progress SET bytes_received = %(bytes_received)s, parts = %(parts)s,
         bytes_per_second = %(bytes_per_second)s, observed_at = now()
     FROM uploads WHERE uploads.id = upload_id AND upload_id = %(upload_id)s AND state = 'uploading'
+        -- In the future: the gateway began to stream the file meanwhile and knows better.
+        AND polled_at <= now()
     RETURNING upload_id, tenant_id
 )
 SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)

@@ -10,6 +10,9 @@ from gateway.database.uploads import NOTIFY_CHANNEL
 _LEFT = "now() + make_interval(secs => %(seconds)s)"
 _HALF = "now() + make_interval(secs => %(seconds)s / 2)"
 
+_UNASKED = "now() + interval '2 s'"
+"""Nobody looks how far an upload is while its receiver says so: watchers would be told everything twice."""
+
 
 async def begin(
     database: Database,
@@ -42,11 +45,20 @@ async def begin(
 
 
 async def report(
-    database: Database, upload_id: UUID, *, token: UUID, seconds: float, streamed_bytes: int, ends_with_stream: bool
+    database: Database,
+    upload_id: UUID,
+    *,
+    token: UUID,
+    seconds: float,
+    streamed_bytes: int,
+    ends_with_stream: bool,
+    tell: bool,
+    bytes_per_second: float | None = None,
 ) -> bool:
-    """Say how far it is, tell whoever watches, and stay its receiver; False when the upload is not ours any more.
+    """Say how far it is and stay its receiver; False when the upload is not ours any more.
 
-    The times move only when half of them is gone: their columns are in indexes, the count is not.
+    With *tell*, whoever watches it, or all uploads of its tenant, learns of it. The times move only when half of them
+    is gone: their columns are in indexes, the count is not.
     """
     row = await database.fetch_one(
         f"""
@@ -56,14 +68,23 @@ WITH moved AS (
         expires_at = CASE WHEN %(ends_with_stream)s AND expires_at < {_HALF} THEN {_LEFT} ELSE expires_at END
     WHERE id = %(id)s AND state = 'uploading' AND stream_token = %(token)s
     RETURNING id, tenant_id
+),
+seen AS (
+    INSERT INTO upload_progress (upload_id, polled_at, bytes_received, bytes_per_second, observed_at)
+    SELECT id, {_UNASKED}, %(streamed_bytes)s, %(bytes_per_second)s, now() FROM moved WHERE %(tell)s
+    ON CONFLICT (upload_id) DO UPDATE SET polled_at = excluded.polled_at, bytes_received = excluded.bytes_received,
+        parts = NULL, bytes_per_second = excluded.bytes_per_second, observed_at = excluded.observed_at
 )
-SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || id) FROM moved""",
+SELECT CASE WHEN %(tell)s THEN pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || id) END
+FROM moved""",
         {
             "id": upload_id,
             "token": token,
             "seconds": seconds,
             "streamed_bytes": streamed_bytes,
             "ends_with_stream": ends_with_stream,
+            "tell": tell,
+            "bytes_per_second": bytes_per_second,
         },
     )
     return row is not None
@@ -72,7 +93,8 @@ SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || id) FROM moved""",
 async def end(database: Database, upload_id: UUID, *, token: UUID) -> None:
     """Let go of an upload that stays open, so that its file can be sent again at once."""
     await database.execute(
-        "UPDATE uploads SET stream_token = NULL, stream_until = NULL WHERE id = %(id)s AND stream_token = %(token)s",
+        """UPDATE uploads SET stream_token = NULL, stream_until = NULL, streamed_bytes = NULL
+        WHERE id = %(id)s AND stream_token = %(token)s""",
         {"id": upload_id, "token": token},
     )
 

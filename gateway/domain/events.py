@@ -60,7 +60,8 @@ class Event:
     transaction_id: int
     tenant_id: str
     upload_id: UUID
-    type: EventType
+    type: str
+    """An EventType, or a name of a newer release's that serves beside this one: whoever watches may know it."""
     data: Mapping[str, Any]
     created_at: datetime
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,6 +99,7 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._stack = ExitStack()
         self._moved = False
+        self._broken = False
         self._latest_progress: Sequence[Message] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self.users = 0
@@ -111,6 +112,8 @@ class Feed:
     async def join(self, subscription: Subscription) -> Position:
         """Add a watcher and return the position that what it gets is behind of; raise Unavailable."""
         await asyncio.shield(self._started)
+        if self._broken:
+            raise Unavailable
         self._subscriptions.add(subscription)
         for message in self._latest_progress:
             subscription.put(message)
@@ -131,7 +134,18 @@ class Feed:
     async def _start(self) -> None:
         async with self._feeds.reads:
             self.position = await self._source.end()
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._measure())]
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._follow, self._measure)]
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what has no end. Where it ends all the same, end the streams: they would be alive and tell nothing."""
+        try:
+            await work()
+        except Exception as error:
+            logger.exception("a feed broke", extra={"error": type(error).__name__})
+            self._broken = True
+            self._feeds.drop(self._source.topic, self)
+            for subscription in self._subscriptions:
+                subscription.close(Reason.UNAVAILABLE)
 
     async def _follow(self) -> None:
         held_back = 0
@@ -250,8 +264,13 @@ class Feeds:
             self._watchers -= Counter({tenant_id: 1})
             feed.users -= 1
             if feed.users == 0:
-                del self._feeds[source.topic]
+                self.drop(source.topic, feed)
                 await feed.stop()
+
+    def drop(self, topic: str, feed: Feed) -> None:
+        """Let who comes next begin with a new feed."""
+        if self._feeds.get(topic) is feed:
+            del self._feeds[topic]
 
     async def close(self, seconds: float) -> None:
         """End every stream, and refuse every new one, so that the process can stop; wait for the ends so long."""

@@ -79,15 +79,17 @@ class S3Store:
         size_bytes: int,
         checksum_sha256: str | None = None,
         timeout_seconds: float | None = None,
+        patience_seconds: float | None = None,
     ) -> str:
-        """Store one part and return its etag; *timeout_seconds* bounds each wait for progress.
+        """Store one part and return its etag.
 
+        *timeout_seconds* bounds each wait for progress, *patience_seconds* all waits together, over all tries.
         A stream is sent once and never whole in memory; bytes are sent again when the store fails. Raises ValueError
         when a stream is longer or shorter than *size_bytes*, and whatever the stream itself raises.
         """
         headers = {} if checksum_sha256 is None else {"x-amz-checksum-sha256": checksum_sha256}
         pairs = [("partNumber", str(part_number)), ("uploadId", multipart_upload_id)]
-        call = Call("UploadPart", "PUT", key, pairs, headers, body, size_bytes, timeout_seconds=timeout_seconds)
+        call = Call("UploadPart", "PUT", key, pairs, headers, body, size_bytes, timeout_seconds, patience_seconds)
         return _etag(await self._transport.call(call), "UploadPart")
 
     async def list_parts(self, key: str, multipart_upload_id: str) -> list[StoredPart]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from gateway.storage.address import BucketAddress
 from gateway.storage.clock import StoreClock
 from gateway.storage.errors import StoreError, StoreUnavailable
 from gateway.storage.models import StoreConfig
+from gateway.storage.patience import Patience, Watchdog
 from gateway.storage.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Moment, Pairs, encode_query, sign_headers
 from gateway.storage.wire import NOTHING, Element, Malformed, StoreFailure, failure, gunzip, read_answer
 
@@ -40,6 +42,7 @@ _NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 class Call:
     """Describe one request: operation is S3's name for it, pairs are the query, `size_bytes` is of the body.
 
+    `timeout_seconds` bounds each wait for progress, `patience_seconds` all of them together, over all tries.
     `raw` marks an object's own bytes, which are never decompressed; `xml` an answer that must be S3's XML.
     """
 
@@ -50,9 +53,10 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = b""
     size_bytes: int = 0
+    timeout_seconds: float | None = None
+    patience_seconds: float | None = None
     ok: frozenset[int] = frozenset({200})
     max_answer_bytes: int = MAX_ANSWER_BYTES
-    timeout_seconds: float | None = None
     raw: bool = False
     xml: bool = False
 
@@ -72,24 +76,10 @@ class Answer:
     xml: Element
 
 
-class _Watchdog:
-    """End a request when the store makes no progress; waiting for the caller's own stream does not count."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.timeout = asyncio.timeout(seconds)
-
-    def feed(self) -> None:
-        self.timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
-
-    def pause(self) -> None:
-        self.timeout.reschedule(None)
-
-
 class _Sender:
     """Feed a body piece by piece and keep what the caller's stream raised, which aiohttp would rename."""
 
-    def __init__(self, body: Body, size_bytes: int, watchdog: _Watchdog) -> None:
+    def __init__(self, body: Body, size_bytes: int, watchdog: Watchdog) -> None:
         self._body = body
         self._size_bytes = size_bytes
         self._watchdog = watchdog
@@ -150,7 +140,8 @@ class Transport:
 
         Raises StoreError when the store refuses, StoreUnavailable when it gives no usable answer within the tries.
         """
-        return await self._with_retries(call, self._once)
+        patience = Patience(call.timeout_seconds or self._config.timeout_seconds, call.patience_seconds)
+        return await self._with_retries(call, partial(self._once, patience=patience), patience)
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -164,14 +155,17 @@ class Transport:
             # Not release: an answer that was not read to its end must not wait for the rest of a 5 GiB object.
             response.close()
 
-    async def _with_retries(self, call: Call, once: Callable[[Call], Awaitable[_T]]) -> _T:
+    async def _with_retries(
+        self, call: Call, once: Callable[[Call], Awaitable[_T]], patience: Patience | None = None
+    ) -> _T:
         attempts = self._config.max_attempts if call.repeatable else 1
         for attempt in range(attempts - 1):
             offset = self.clock.offset
             try:
                 return await once(call)
             except StoreUnavailable:
-                pass
+                if patience is not None and patience.over:
+                    raise
             except StoreError as exc:
                 # A HEAD is refused without a word, so that the clock's jump tells what RequestTimeTooSkewed would.
                 if exc.status != 403 or abs(self.clock.offset - offset) < _SKEW:
@@ -181,11 +175,13 @@ class Transport:
             await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - spreading load, not a secret
         return await once(call)
 
-    async def _once(self, call: Call) -> Answer:
-        watchdog = _Watchdog(call.timeout_seconds or self._config.timeout_seconds)
+    async def _once(self, call: Call, patience: Patience) -> Answer:
+        watchdog = Watchdog(patience)
         sender = _Sender(call.body, call.size_bytes, watchdog)
+        # However long a store may take over a part, it says at once that it is there.
+        connecting = aiohttp.ClientTimeout(sock_connect=self._config.timeout_seconds)
         try:
-            async with watchdog.timeout, self._request(call, sender, aiohttp.ClientTimeout()) as response:
+            async with watchdog.timeout, self._request(call, sender, connecting) as response:
                 if response.status not in call.ok:
                     raise await self._failure(call, response)
                 self.clock.observe(response.headers.get("Date"))
@@ -194,6 +190,8 @@ class Transport:
             if sender.error is not None:
                 raise sender.error from None
             raise _unanswered(call, exc) from exc
+        finally:
+            watchdog.end()
         xml = read_answer(call.operation, response.status, body) if call.xml else NOTHING
         return Answer(response.status, response.headers, body, xml)
 

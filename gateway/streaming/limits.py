@@ -17,8 +17,8 @@ GRACE_SECONDS = 30.0
 MOST_SENDERS = 6
 """Parts sent at once: fewer fill a link or a disk, more make each so slow that a busy store seems to be gone."""
 
-PART_SECONDS = 60.0
-"""Longest wait for progress of one part: a store may sync it to a disk that others are using too."""
+WAIT_SHARE = 2 / 3
+"""Of the time a store may be silent about one part, what one try may wait: the rest is for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,5 @@ class Streams:
     senders: asyncio.Semaphore
     """Parts on their way to the store at once, of all uploads together."""
     pace: Pace
+    store_seconds: float
+    """Longest silence of the store about one part, over all tries."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from gateway.domain.errors import Busy
+from gateway.domain.errors import Busy, TooManyStreams
 
 MOST_BUFFERS = 3
 """Of one upload: one fills while two are on their way, which keeps client and store busy at the same time."""
@@ -19,10 +19,27 @@ class Slots:
     The one that is its own keeps an upload going whatever the others do; the rest makes it faster.
     """
 
-    def __init__(self, count: int, *, wait_seconds: float = 5.0) -> None:
+    def __init__(self, count: int, *, per_tenant: int | None = None, wait_seconds: float = 5.0) -> None:
         self._free = count
+        self._per_tenant = max(1, count * 3 // 4) if per_tenant is None else per_tenant
         self._wait_seconds = wait_seconds
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._tenants: Counter[str] = Counter()
+
+    @contextmanager
+    def counted(self, tenant_id: str) -> Iterator[None]:
+        """Count an upload against its tenant's share while the block runs; raise TooManyStreams when that is used up.
+
+        Whoever waits for a buffer counts too: one tenant would else fill the line that the others stand in.
+        """
+        if self._tenants[tenant_id] >= self._per_tenant:
+            raise TooManyStreams(f"A tenant may send {self._per_tenant} files at once here.")
+        self._tenants[tenant_id] += 1
+        try:
+            yield
+        finally:
+            # Subtracting a Counter drops what is at zero: tenants that are done take no memory.
+            self._tenants -= Counter({tenant_id: 1})
 
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[Lease]:

@@ -34,7 +34,7 @@ RATE_MEMORY_SECONDS = 10.0
 
 def _message(event: Event) -> Message:
     fields = {**event.data, "at": event.created_at}
-    return Message.of(event.type.value, str(event.upload_id), fields, event.position)
+    return Message.of(event.type, str(event.upload_id), fields, event.position)
 
 
 def _progress_message(seen: Progress) -> Message:

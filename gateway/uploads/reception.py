@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 from gateway.database import streams, uploads
+from gateway.database.progress import Turn
 from gateway.database.uploads import Move
 from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unavailable, WrongState
 from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.streaming.file_target import StreamingFileTarget
-from gateway.streaming.limits import PART_SECONDS
+from gateway.streaming.limits import WAIT_SHARE
 from gateway.streaming.parts_target import StreamingPartsTarget
 from gateway.streaming.slots import Lease
 from gateway.uploads.clean_up import clean_up
 from gateway.uploads.complete import complete
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.logs_watched import smooth_rate
+
+logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
 """Time between two reports of progress; watchers are asked for no finer one."""
@@ -107,9 +112,16 @@ class Reception:
     async def _send_part(self, part_number: int, pieces: list[bytes], size_bytes: int) -> str:
         key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
         assert multipart_upload_id is not None, "what is kept in the store was opened there"
+        patience = self._gateway.streams.store_seconds
         async with self._gateway.streams.senders:
             return await self._gateway.store.upload_part(
-                key, multipart_upload_id, part_number, pieces, size_bytes=size_bytes, timeout_seconds=PART_SECONDS
+                key,
+                multipart_upload_id,
+                part_number,
+                pieces,
+                size_bytes=size_bytes,
+                timeout_seconds=patience * WAIT_SHARE,
+                patience_seconds=patience,
             )
 
     def _check(self, chunk: bytes) -> None:
@@ -122,20 +134,29 @@ class Reception:
 
     async def _beat(self) -> None:
         """Report how far it is; a database that is away is no reason to stop as long as the lease lasts."""
-        reported, silent = 0, 0.0
+        loop = asyncio.get_running_loop()
+        reported, reported_at = 0, loop.time()
+        rate: float | None = None
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            silent += REPORT_SECONDS
+            silent = loop.time() - reported_at
             received = self._target.size_bytes if self._target else 0
             if received == reported and silent < self._gateway.policy.lease_seconds / 4:
                 continue
-            with suppress(Unavailable):
-                if not await self._report(received):
+            now = smooth_rate(Turn(True, None, reported, rate, silent), received)
+            try:
+                if not await self._report(received, tell=True, bytes_per_second=now):
                     self._lost = True
                     return
-                reported, silent = received, 0.0
+            except Unavailable:
+                continue
+            except Exception as error:
+                # Raised, it would come out where the heart is stopped, and keep the end from cleaning up.
+                logger.exception("could not report a stream", extra={"error": type(error).__name__})
+                continue
+            reported, rate, reported_at = received, now, loop.time()
 
-    async def _report(self, received: int) -> bool:
+    async def _report(self, received: int, *, tell: bool, bytes_per_second: float | None = None) -> bool:
         return await streams.report(
             self._gateway.database,
             self.upload.id,
@@ -143,6 +164,8 @@ class Reception:
             seconds=self._gateway.policy.lease_seconds,
             streamed_bytes=received,
             ends_with_stream=self._ends_with_stream,
+            tell=tell,
+            bytes_per_second=bytes_per_second,
         )
 
     async def complete(self, principal: Principal) -> Upload:
@@ -151,7 +174,8 @@ class Reception:
         await self._stop_beating()
         if self._target.size_bytes == 0:
             raise Malformed("The file is empty.")
-        if not await self._report(self._target.size_bytes):
+        # Watchers are told once a second at most, and `completing` is what they hear next.
+        if not await self._report(self._target.size_bytes, tell=False):
             raise Gone("The upload was aborted or has expired.", state=State.EXPIRED.value)
         named = None
         if isinstance(self._target, StreamingPartsTarget):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
 
 from gateway.dev.store import StoreServer
+from gateway.domain.errors import DatabaseUnavailable
 from gateway.storage.errors import NoSuchKey
 from gateway.storage.models import CompletedPart
 from gateway.uploads.sweep import sweep
@@ -312,6 +314,109 @@ async def test_b3_connections_that_are_killed_are_replaced(api: Api) -> None:
     statuses = [(await api.call("GET", f"/v1/uploads/{created['upload_id']}")).status_code for _ in range(12)]
     assert set(statuses) <= {200, 503}
     assert statuses[-1] == 200
+
+
+def _read_only(url: str, *, on: bool) -> None:
+    """Turn the database into one that only reads, as a primary that was replaced is."""
+    name = url.rsplit("/", 1)[1]
+    with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {on}'.encode())
+        if on:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+async def test_b3_a_failover_is_503_and_a_body_outlives_it(open_api: OpenApi) -> None:
+    """While the database only reads, writes are 503; a body that comes in meanwhile is ready when it is over."""
+    api: Api = await open_api()
+    url = api.settings.database_url.get_secret_value()
+    body = mp3_bytes()
+    upload_id = (await api.create(body))["upload_id"]
+    failed, over = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        await failed.wait()
+        yield body[1000:2000]
+        await over.wait()
+        yield body[2000:]
+
+    sending = asyncio.create_task(api.call("PUT", f"/v1/uploads/{upload_id}/content", content=slowly()))
+    await asyncio.sleep(1.5)
+    try:
+        _read_only(url, on=True)
+        failed.set()
+        wanted = {"filename": "a.mp3", "size_bytes": 1}
+        answers = [await api.call("POST", "/v1/uploads", json=wanted) for _ in range(12)]
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "database_unavailable")}
+        await asyncio.sleep(1.5)
+    finally:
+        _read_only(url, on=False)
+    statuses = [(await api.call("POST", "/v1/uploads", json=wanted)).status_code for _ in range(12)]
+    assert statuses[-1] == 201
+    over.set()
+    answer = await sending
+    assert (answer.status_code, answer.json()["state"]) == (201, "ready")
+
+
+async def test_b3_a_report_that_fails_for_any_reason_stops_no_body(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A report that the database refuses is logged by its type; what is coming in goes on and ends well."""
+    body = mp3_bytes()
+    upload_id = (await api.create(body))["upload_id"]
+    refused = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        await refused.wait()
+        yield body[1000:]
+
+    rename = "ALTER TABLE {} RENAME TO {}"
+    await api.gateway.database.execute(rename.format("upload_progress", "elsewhere"), {})
+    sending = asyncio.create_task(api.call("PUT", f"/v1/uploads/{upload_id}/content", content=slowly()))
+    while not (logged := [record for record in caplog.records if "could not report" in record.message]):
+        assert not sending.done()
+        await asyncio.sleep(0.05)
+    assert logged[0].__dict__["error"] == "UndefinedTable"
+    await api.gateway.database.execute(rename.format("elsewhere", "upload_progress"), {})
+    refused.set()
+    assert (await sending).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["idle_in_transaction_session_timeout", "transaction_timeout"])
+async def test_b3_a_transaction_that_the_database_ends_is_unavailable(api: Api, name: str) -> None:
+    """A transaction that took longer than its database allows is no unknown error."""
+    database = api.gateway.database
+    known = await database.fetch_one("SELECT FROM pg_settings WHERE name = %(name)s", {"name": name})
+    if known is None:
+        pytest.skip(f"this PostgreSQL has no {name}")
+
+    async def too_long() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(f"SET LOCAL {name} = '50ms'".encode())
+            await asyncio.sleep(0.3)
+            await connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await too_long()
+    assert await database.fetch_one("SELECT 1 AS one", {}) == {"one": 1}
+
+
+async def test_b3_a_plan_of_before_a_migration_costs_one_try(api: Api) -> None:
+    """A statement that a connection planned before its columns changed is Unavailable once, then planned anew."""
+    database = api.gateway.database
+    await database.execute("CREATE TABLE moving (a int)", {})
+    for _ in range(100):
+        await database.fetch_all("SELECT * FROM moving", {})
+    await database.execute("ALTER TABLE moving ALTER COLUMN a TYPE text", {})
+    outcomes = []
+    for _ in range(20):
+        try:
+            outcomes.append(await database.fetch_all("SELECT * FROM moving", {}))
+        except DatabaseUnavailable:
+            outcomes.append(None)
+    assert None in outcomes
+    assert outcomes[-1] == []
 
 
 async def test_pending_migrations_are_not_ready(api: Api) -> None:

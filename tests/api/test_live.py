@@ -206,6 +206,39 @@ async def _read(stream: Stream, count: int) -> list[Seen]:
     return seen
 
 
+@pytest.mark.parametrize("table", ["events", "upload_progress"])
+async def test_a_feed_that_breaks_says_so(api: LiveApi, table: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody foresaw ends the streams with a reason and a line in the log; who comes back gets a new feed."""
+    created = await api.create(b"x")
+    database = api.gateway.database
+    async with watching(api, of(created)) as stream:
+        assert (await stream.fact()).event == "created"
+        await database.execute(f"ALTER TABLE {table} RENAME TO elsewhere", {})
+        await database.execute("SELECT pg_notify('gateway_uploads', %(id)s)", {"id": created["upload_id"]})
+        closed = await stream.fact()
+        assert (closed.event, closed.data) == ("closed", {"reason": "unavailable"})
+        await database.execute(f"ALTER TABLE elsewhere RENAME TO {table}", {})
+        async with watching(api, of(created)) as again:
+            assert (await again.fact()).event == "created"
+            await api.call("DELETE", f"/v1/uploads/{created['upload_id']}")
+            assert (await again.fact()).event == "aborted"
+    broken = [record for record in caplog.records if record.message == "a feed broke"]
+    assert broken[0].__dict__["error"] == "UndefinedTable"
+
+
+async def test_events_of_a_newer_release_are_passed_on(api: LiveApi) -> None:
+    """While releases are mixed, a name that this one does not know reaches watchers, and so does what follows."""
+    created = await api.create(b"x")
+    await api.gateway.database.execute(
+        """WITH told AS (INSERT INTO events (tenant_id, upload_id, type) VALUES ('acme', %(id)s, 'translated'))
+        SELECT pg_notify('gateway_uploads', 'acme ' || %(id)s::text)""",
+        {"id": created["upload_id"]},
+    )
+    for path in (of(created), "/v1/events"):
+        async with watching(api, path, after="0-0") as stream:
+            assert [one.event for one in (await stream.fact(), await stream.fact())] == ["created", "translated"]
+
+
 async def test_one_reader_serves_all_watchers(api: LiveApi) -> None:
     """Thirty watchers of one upload get the same story, and the process holds one feed for them."""
     body = mp3_bytes()

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
+from gateway.database import streams
 from gateway.settings import Settings
 from gateway.uploads.gateway import Gateway
 from tests.api.conftest import MIB, gather, large_mp3, mp3_bytes
@@ -126,6 +128,86 @@ async def test_a_tenants_stream_carries_progress_of_what_is_watched(api: LiveApi
         seen = await _progress(all_uploads, 100)
     assert seen.data["upload_id"] == created["upload_id"]
     assert counted.asked >= 2
+
+
+async def _drip(body: bytes, pieces: int, pause: float) -> AsyncIterator[bytes]:
+    size = -(-len(body) // pieces)
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+        await asyncio.sleep(pause)
+
+
+async def test_a_tenants_stream_carries_progress_of_what_the_gateway_streams(api: LiveApi) -> None:
+    """Of a body that comes through the gateway, whoever watches all uploads sees bytes and rate; nobody else need."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    async with watching(api, "/v1/events") as stream:
+        await stream.opened()
+        path = f"/v1/uploads/{created['upload_id']}/content"
+        headers = {"content-length": str(len(body))}
+        sending = asyncio.create_task(api.call("PUT", path, content=_drip(body, 20, 0.2), headers=headers))
+        seen = await _until_fact(stream)
+        assert (await sending).status_code == 201
+    assert len(seen) >= 2
+    received = [one.data["bytes_received"] for one in seen]
+    assert received == sorted(set(received))
+    assert 0 < received[0] < received[-1]
+    assert {one.data["upload_id"] for one in seen} == {created["upload_id"]}
+    # 256 KiB a second, less what the machine is busy with.
+    assert all(32_000 < one.data["bytes_per_second"] < 600_000 for one in seen)
+
+
+async def test_what_the_gateway_streams_is_told_once_a_second(api: LiveApi) -> None:
+    """A watcher of an upload that comes through the gateway hears of its bytes once a second, and of none twice."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    path = f"/v1/uploads/{created['upload_id']}/content"
+    headers = {"content-length": str(len(body))}
+    sending = asyncio.create_task(api.call("PUT", path, content=_drip(body, 25, 0.2), headers=headers))
+    async with watching(api, of(created)) as stream:
+        assert (await stream.fact()).event == "created"
+        began = await _now(api)
+        seen = await _until_fact(stream)
+        seconds = await _now(api) - began
+    assert (await sending).status_code == 201
+    received = [one.data["bytes_received"] for one in seen if one.data["bytes_received"]]
+    assert len(received) >= 2
+    assert received == sorted(set(received))
+    assert len(received) <= seconds + 1
+
+
+async def test_progress_goes_on_after_a_body_that_failed(api: LiveApi) -> None:
+    """A raw body that is refused in mid-stream leaves no number behind: the client's own parts are counted then."""
+    body = large_mp3(MIB)
+    created = await api.create(body)
+    path = f"/v1/uploads/{created['upload_id']}/content"
+    async with watching(api, of(created)) as stream:
+        sending = asyncio.create_task(api.call("PUT", path, content=_drip(body + b"x" * 1000, 10, 0.3)))
+        await _progress_between(stream, 1, MIB - 1)
+        assert (await sending).status_code == 422
+        await api.put(created, body)
+        assert (await _progress(stream, MIB)).data["parts"] == 1
+
+
+async def test_progress_goes_on_after_a_receiver_that_died(api: LiveApi) -> None:
+    """What a process had received counts until its lease is over, and then what the store holds."""
+    created = await api.create(b"x" * 1000)
+    upload_id, token, database = UUID(created["upload_id"]), uuid4(), api.gateway.database
+    async with watching(api, of(created)) as stream:
+        await streams.begin(database, upload_id, token=token, seconds=3, ends_with_stream=False)
+        told = {"streamed_bytes": 600, "ends_with_stream": False, "tell": True}
+        assert await streams.report(database, upload_id, token=token, seconds=3, **told)
+        assert (await _progress(stream, 600)).data["parts"] is None
+        await api.put(created, b"x" * 1000)
+        assert (await _progress(stream, 1000)).data["parts"] == 1
+
+
+async def _until_fact(stream: Stream) -> list[Seen]:
+    """Collect progress up to the next event of the log."""
+    found = []
+    while (seen := await stream.next()) is not None and seen.event == "progress":
+        found.append(seen)
+    return found
 
 
 async def test_the_store_is_asked_once_a_second_whatever_the_watchers_and_replicas(settings: Settings) -> None:

@@ -176,18 +176,45 @@ async def test_progress_is_told_while_bytes_move(served: Served) -> None:
     writer.close()
 
 
+async def _begun(served: Served, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    lines = ["POST /upload/stream HTTP/1.1", "Host: a", f"Authorization: Bearer {served.key}"]
+    lines += [f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}", f"Content-Length: {len(body)}"]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body[:1000])
+    return reader, writer
+
+
+async def test_a_tenant_with_slow_senders_leaves_room_for_others(open_api: OpenApi, tmp_path: Path) -> None:
+    """Past its share a tenant is told to come back, for forms and raw bodies; others are served, and it again later."""
+    api = await open_api(upload_stream_destination="store", upload_dir=tmp_path, upload_stream_buffers=4)
+    async with serve(api) as served, served.as_tenant("globex") as other:
+        body = form_body(large_mp3(MIB))
+        begun = [await _begun(served, body) for _ in range(3)]
+        while len(await served.uploads()) < 3:
+            await asyncio.sleep(0.02)
+        refused = [await served.form(large_mp3(9000))]
+        created = await api.create(large_mp3(9000))
+        refused.append(await served.client.put(f"/v1/uploads/{created['upload_id']}/content", content=large_mp3(9000)))
+        for answer in refused:
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+            assert answer.headers["retry-after"]
+        assert (await other.form(large_mp3(9000))).status_code == 201
+        for reader, writer in begun:
+            writer.write(body[1000:])
+            assert (await reader.readline()).split()[1] == b"201"
+            writer.close()
+        assert (await served.form(large_mp3(9000))).status_code == 201
+
+
 async def test_more_than_there_are_buffers_for_is_503(open_api: OpenApi, tmp_path: Path) -> None:
     """When every buffer is in use, another form is told to come back, and the one that runs goes on."""
     api = await open_api(upload_stream_destination="store", upload_dir=tmp_path, upload_stream_buffers=1)
     api.gateway.streams.slots._wait_seconds = 0.2
-    async with serve(api) as served:
+    async with serve(api) as served, served.as_tenant("globex") as other:
         body = form_body(large_mp3(20 * MIB))
-        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        lines = ["POST /upload/stream HTTP/1.1", "Host: a", f"Authorization: Bearer {served.key}"]
-        lines += [f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}", f"Content-Length: {len(body)}"]
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body[:1000])
+        reader, writer = await _begun(served, body)
         await served.only_upload()
-        busy = await served.form(large_mp3(9000))
+        busy = await other.form(large_mp3(9000))
         assert busy.status_code == 503
         assert busy.headers["retry-after"]
         writer.write(body[1000:])

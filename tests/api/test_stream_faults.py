@@ -92,6 +92,27 @@ async def test_b2_a_store_that_fails_in_mid_stream_is_503(
             await served.assert_nothing_left()
 
 
+@pytest.mark.parametrize("size", [1 * MIB, 20 * MIB])
+async def test_b2_a_store_that_hangs_in_mid_stream_is_503(open_api: OpenApi, tmp_path: Path, size: int) -> None:
+    """A store that takes connections and says nothing is 503 when it was silent for long enough, tries or no tries."""
+    plain = await open_api()
+    with HoldingProxy(plain.settings.s3_endpoint, "UploadPart", "hang").running() as proxy:
+        api = await open_api(
+            s3_endpoint=proxy.address,
+            upload_dir=tmp_path / "kept",
+            upload_stream_store_seconds=1.5,
+            s3_max_attempts=10,
+        )
+        async with serve(api) as served:
+            async with asyncio.timeout(8):
+                answer = await served.form(large_mp3(size))
+            assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+            assert proxy.seen.count("UploadPart") >= 2
+            proxy.let_go()
+            await served.swept()
+            await served.assert_nothing_left()
+
+
 async def test_b2_a_part_that_fails_once_is_sent_again(open_api: OpenApi, tmp_path: Path) -> None:
     """One reset of the store's costs the sender nothing: the part is still in memory and is sent again."""
     plain = await open_api()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -425,6 +426,51 @@ async def test_b2_a_store_that_stops_reading_is_unavailable() -> None:
             await store.upload_part(KEY, "u1", 1, body, size_bytes=len(body))
         with pytest.raises(StoreUnavailable):
             await store.upload_part(KEY, "u1", 1, stream(*[body[: 1 << 20]] * 32), size_bytes=len(body))
+
+
+async def test_b2_a_silent_store_has_one_patience_for_all_tries() -> None:
+    """However many tries there are, a part is given up when the store was silent for so long in all."""
+    began = asyncio.get_running_loop().time()
+    async with failing(hang, max_attempts=10) as (store, server):
+        with pytest.raises(StoreUnavailable):
+            await store.upload_part(KEY, "u1", 1, b"part", size_bytes=4, timeout_seconds=0.4, patience_seconds=0.6)
+        assert len(server.requests) == 2
+    assert 0.5 < asyncio.get_running_loop().time() - began < 3
+
+
+async def test_b2_patience_is_for_silence_only() -> None:
+    """A part that the store takes slowly is stored, and may fail once, however little patience there is."""
+    body = bytes(32 << 20)
+
+    async def slow(exchange: Any) -> bool:
+        for _ in range(32):
+            await asyncio.sleep(0.05)
+            await exchange.reader.readexactly(1 << 20)
+        exchange.writer.write(b'HTTP/1.1 200 X\r\nETag: "e1"\r\nContent-Length: 0\r\n\r\n')
+        return True
+
+    async with failing(SLOW_DOWN, slow) as (store, server):
+        given = {"size_bytes": len(body), "timeout_seconds": 0.8, "patience_seconds": 0.8}
+        assert await store.upload_part(KEY, "u1", 1, body, **given) == "e1"
+        assert len(server.requests) == 2
+
+
+async def test_b2_connecting_is_not_waited_for_as_long_as_for_a_part() -> None:
+    """An address where nobody takes connections is given up after the ordinary time, not after a part's."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # Linux drops what comes once the queue is full, as a firewall does.
+        queue = [socket.socket() for _ in range(8)]
+        for one in queue:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with open_store(config_of(endpoint, timeout_seconds=0.3, max_attempts=2)) as store, asyncio.timeout(5):
+            with pytest.raises(StoreUnavailable):
+                await store.upload_part(KEY, "u1", 1, b"part", size_bytes=4, timeout_seconds=60)
+        for one in queue:
+            one.close()
 
 
 async def test_pages_end_where_the_store_says() -> None:
