@@ -47,6 +47,7 @@ class Copy:
             seconds=self._gateway.policy.lease_seconds,
             streamed_bytes=self.copied_bytes,
             ends_with_stream=False,
+            tell=True,
         )
 
     async def beat(self) -> None:
