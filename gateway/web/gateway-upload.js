@@ -455,7 +455,7 @@ export class Upload extends EventTarget {
     if (state !== "sending") part.sentBytes = state === "stored" ? part.sizeBytes : 0;
     part.state = state;
     this.#tell("part", part);
-    this.#progress();
+    this.#progress(this.state === "paused");
   }
 
   #sent(part, bytes) {

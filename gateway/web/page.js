@@ -191,7 +191,7 @@ class Card {
 
   async start() {
     try {
-      if (!this.file.size) throw new Error("The file is empty.");
+      if (!this.file.size) throw Object.assign(new Error("The file is empty."), { code: "invalid_request" });
       await this.upload.start();
     } catch (error) {
       this.failure = error;
@@ -210,8 +210,13 @@ class Card {
   }
 
   async cancel() {
-    await this.upload.abort().catch(() => {}); // what is left behind expires
+    const gone = this.upload.abort().then(
+      () => "What was sent has been removed.",
+      () => "What was sent could not be removed now; it expires by itself.",
+    );
     goOn();
+    const text = await gone;
+    if (this.state === "aborted" && this.upload.upload) this.note(text);
   }
 
   again() {
@@ -265,7 +270,7 @@ class Card {
     const before = this.element.dataset.state;
     this.element.dataset.state = shown;
     this.showButtons(BUTTONS[state].filter((name) => this.can(name)));
-    find(".parts", this.element).hidden = state === "new" || (state === "failed" && !this.upload.parts.length);
+    find(".parts", this.element).hidden = !this.upload.parts.length;
     if (this.upload.parts.length !== this.#blocks.parts) this.layBlocks();
     this.showProgress(this.#progress);
     this.showVerdict(state);
@@ -275,6 +280,7 @@ class Card {
 
   can(name) {
     if (name === "download") return this.upload.upload.can_download !== false;
+    if (name === "again") return !/invalid_request|extension_not_allowed|file_too_large/.test(this.failure?.code);
     return name !== "copy" || Boolean(navigator.clipboard); // which a page without https has not
   }
 
@@ -300,7 +306,8 @@ class Card {
       this.note("Checked: these exact bytes are stored and can no longer be changed.");
       this.showFacts(facts, this.upload.upload);
     } else if (/rejected|failed/.test(state)) this.note(sentence(this.failure?.message ?? ""));
-    else if (state === "aborted") this.note("What was sent has been removed.");
+    else if (state === "checking") this.note("All of it is there. What is in it is being looked at.");
+    else if (state === "aborted") this.note(this.upload.upload ? "What was sent is being removed." : "Nothing was sent.");
     else this.note("");
   }
 
@@ -376,11 +383,15 @@ class Card {
 
 const goOn = () => {
   const free = FILES_AT_ONCE - cards.filter((card) => card.active).length;
-  const next = cards.filter((card) => card.state === "new").slice(0, Math.max(0, free));
+  const waiting = cards.filter((card) => card.state === "new").sort((one, other) => one.number - other.number);
+  const next = waiting.slice(0, Math.max(0, free));
   for (const card of next) card.start();
 };
 
+let added = 0;
+
 const add = (files) => {
+  const fresh = [];
   for (const file of files) {
     const same = cards.find((card) => card.is(file) && /new|preparing|uploading|paused|checking/.test(card.state));
     if (same) {
@@ -389,9 +400,11 @@ const add = (files) => {
       continue;
     }
     const card = new Card(file);
-    cards.unshift(card);
-    find("#cards").prepend(card.element);
+    card.number = added++;
+    fresh.push(card);
   }
+  cards.unshift(...fresh);
+  find("#cards").prepend(...fresh.map((card) => card.element));
   showAll();
   goOn();
 };
@@ -412,8 +425,9 @@ const showAll = () => {
   const left = unfinished().filter((entry) => !known.has(`${entry.filename}\n${entry.sizeBytes}`));
   find("#unfinished").hidden = !left.length;
   const items = left.map((entry) => {
-    const item = document.createElement("li");
-    item.textContent = `${entry.filename}, ${size(entry.sizeBytes)}`;
+    const [item, figure] = ["li", "span"].map((tag) => document.createElement(tag));
+    figure.textContent = `\u2003${size(entry.sizeBytes)}`;
+    item.append(entry.filename, figure);
     return item;
   });
   find("#unfinished ul").replaceChildren(...items);

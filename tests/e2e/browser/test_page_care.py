@@ -85,3 +85,34 @@ def test_trouble_is_forgotten_once_it_is_over(
     until(lambda: page.evaluate("document.querySelector('.card[data-state=uploading] .verdict').hidden"))
     full_speed(session)
     wait_for(page, "ready")
+
+
+def test_files_start_in_the_order_they_were_chosen(
+    visit: Callable[..., Page],
+    media: Callable[[int], Path],
+) -> None:
+    """Two at a time are sent, the first chosen first, and the list shows them in that order."""
+    page = visit()
+    session = slow_down(page)
+    files = [media(6 * MIB + number) for number in range(4)]
+    page.set_input_files("#files", files)
+    wait_for(page, "uploading", 2)
+    assert page.locator(".card .name").all_inner_texts() == [file.name for file in files]
+    states = [card.get_attribute("data-state") for card in page.locator(".card").all()]
+    assert states == ["uploading", "uploading", "new", "new"]
+    full_speed(session)
+    wait_for(page, "ready", 4)
+
+
+def test_trying_again_is_offered_where_it_can_help(
+    visit: Callable[..., Page],
+    tmp_path: Path,
+) -> None:
+    """A file that no second try makes better can only be removed."""
+    page = visit()
+    for name, content in (("empty.wav", b""), ("page.html", b"<html>")):
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files("#files", tmp_path / name)
+    wait_for(page, "failed", 2)
+    assert not page.get_by_role("button", name="Try again").first.is_visible()
+    assert page.get_by_role("button", name="Remove from list").count() == 2
