@@ -146,7 +146,8 @@ HOSTILE_HEADERS = {
 async def test_f4_headers_and_preambles_are_bounded(served: Served, case: str) -> None:
     """Endless, countless and broken headers and everything before the first boundary end within kilobytes."""
     answer = await served.raw(chunked(HOSTILE_HEADERS[case]()), headers=CHUNKED)
-    assert answer.status in (400, 422), answer.body
+    # A name that is well written and not taken is what it is at create, too.
+    assert answer.status == (422 if case == "NUL in a header" else 400), answer.body
     assert answer.sent_bytes < MARGIN
     assert await served.uploads() == []
     await served.assert_nothing_left()
