@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.domain.addresses import network_of
 from gateway.domain.media_types import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
 from gateway.domain.origins import how_to_write, is_origin
 
@@ -73,6 +74,34 @@ class Settings(BaseSettings):
         description="Largest JSON body, bytes. 10,000 parts with an ETag and a checksum are 1.6 MB.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    trusted_proxies: CommaSeparated = Field(
+        (),
+        description="Addresses and networks of the proxies before the API, comma separated: `10.0.0.7,fd00::/8`. They "
+        "alone are believed in X-Forwarded-For and X-Forwarded-Proto. Default: none, the client is whoever connects.",
+    )
+
+    # Rate limits
+    rate_per_key: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        description="Requests a second that one API key may make of one process on average; a minute's worth may come "
+        "at once. A batch is one request. A process does about 400 creates or 1,200 signs a second; 0 is no limit.",
+    )
+    rate_per_token: int = Field(
+        50,
+        ge=0,
+        le=100_000,
+        description="The same for one upload token. Less than a key's, because pages hold it: parts of 5 MiB signed "
+        "one by one go on at 250 MB/s, and the first 3,000 as fast as they come.",
+    )
+    rate_per_address: int = Field(
+        10,
+        ge=0,
+        le=100_000,
+        description="The same for failed authentications from one address (IPv6: one /64). Above it only tokens and "
+        "keys that the process knows without its database get through. What is authenticated is not counted here.",
+    )
 
     # The database
     database_url: SecretStr = Field(
@@ -301,7 +330,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`: database, store, keys.")
 
-    @field_validator("allowed_origins", "allowed_upload_extensions", mode="before")
+    @field_validator("allowed_origins", "allowed_upload_extensions", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -323,6 +352,11 @@ class Settings(BaseSettings):
             if not is_origin(text):
                 raise ValueError(how_to_write(text))
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _only_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(network_of(text)) for text in value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

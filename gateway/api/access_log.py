@@ -10,6 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("gateway.access")
 
+STATE = "log_fields"
+"""Name under which a refusal leaves what else the line is to say: ids, never anything that opens a door."""
+
+REFUSALS = frozenset({401, 429})
+"""Who guesses or floods is named by address; nobody else is."""
+
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -59,4 +65,6 @@ class AccessLog:
             upload_id = scope.get("path_params", {}).get("upload_id")
             if upload_id is not None:
                 fields["upload_id"] = upload_id
+            if status in REFUSALS:
+                fields |= {"client": (scope.get("client") or [""])[0], **scope.get("state", {}).get(STATE, {})}
             logger.info("request", extra=fields)

@@ -16,10 +16,12 @@ from gateway.api import (
     companion,
     cors,
     health,
+    limits,
     live,
     models,
     openapi,
     problems,
+    proxies,
     s3_xml,
     store_events,
     stream,
@@ -59,10 +61,13 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.limits = limits.Limits(settings)
     app.state.form_looks = set()
     problems.install(app)
     app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
     app.add_middleware(access_log.AccessLog)
+    if settings.trusted_proxies:
+        app.add_middleware(proxies.ClientAddress, trusted=settings.trusted_proxies)
     _include_routes(app, settings)
     openapi.install(app, BODIES)
     return app

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.limits import count_stranger, require_patience
 from gateway.api.tokens_in_paths import token_in_path
 from gateway.database import upload_tokens
-from gateway.domain.errors import Unauthenticated, Unavailable
+from gateway.domain.errors import TooMany, Unauthenticated, Unavailable
 from gateway.uploads.gateway import Gateway
 
 STATE = "cors_origins"
@@ -90,8 +92,13 @@ async def _tokens_allow(scope: Scope, origin: str) -> bool:
         text = token_in_path(scope["path"])
         if text is not None:
             return origin in gateway.tokens.read(text).grant.allowed_origins
-        return await upload_tokens.allows_origin(gateway.database, origin)
-    except (Unauthenticated, Unavailable):
+        connection = HTTPConnection(scope)
+        require_patience(connection)
+        allowed = await upload_tokens.allows_origin(gateway.database, origin)
+        if not allowed:
+            count_stranger(connection)
+        return allowed
+    except (Unauthenticated, Unavailable, TooMany):
         return False
 
 

@@ -145,10 +145,11 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe error answers for OpenAPI."""
+    """Describe error answers for OpenAPI; where somebody is told who they are not, they may also be told to wait."""
+    described = sorted({*statuses, 429} if 401 in statuses else statuses)
     return {
         status: {"description": _DESCRIPTIONS[status], "model": Problem, "content": {"application/problem+json": {}}}
-        for status in statuses
+        for status in described
     }
 
 

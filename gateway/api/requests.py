@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from gateway.api import cors
+from gateway.api.limits import count_key, count_token, limits_of, require_patience, strangers_counted
 from gateway.api.problems import invalid_fields
-from gateway.auth.api_keys import authenticate
+from gateway.auth.api_keys import NewKey, parse_key, recognise
 from gateway.auth.upload_tokens import looks_like_token
 from gateway.database import api_keys
 from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
@@ -39,36 +40,64 @@ def settings_of(request: HTTPConnection) -> Settings:
 async def principal_of(request: HTTPConnection) -> Principal:
     """Return whom the request stands for, by an API key or an upload token in its Authorization header.
 
-    A token may also stand in the path, under `/uppy/{token}/`. Raises Unauthenticated, and Forbidden for a page whose
-    origin the token was not made for.
+    A token may also stand in the path, under `/uppy/{token}/`. Raises Unauthenticated, Forbidden for a page whose
+    origin the token was not made for, and TooMany.
     """
     if "token" in request.path_params:
         return token_principal(request, request.path_params["token"])
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     text = text.strip()
-    if scheme.lower() != "bearer" or not text:
-        raise Unauthenticated
-    if looks_like_token(text):
+    bearer = scheme.lower() == "bearer"
+    if bearer and looks_like_token(text):
         return token_principal(request, text)
-    database = gateway_of(request).database
-    return await authenticate(text, lambda key_id: api_keys.find_live(database, key_id))
+    with strangers_counted(request):
+        if not bearer or not text:
+            raise Unauthenticated
+        return await _key_principal(request, parse_key(text))
+
+
+async def _key_principal(request: HTTPConnection, key: NewKey) -> Principal:
+    database, good_keys = gateway_of(request).database, limits_of(request).good_keys
+    was_good = key.secret_hash in good_keys
+    if was_good:
+        # Before the database is asked: a key that asks too often shall not load it either.
+        count_key(request, key.key_id)
+    else:
+        require_patience(request)
+    try:
+        caller = await recognise(key, lambda key_id: api_keys.find_live(database, key_id))
+    except Unauthenticated:
+        good_keys.drop(key.secret_hash)
+        raise
+    good_keys.put(key.secret_hash, True)
+    if not was_good:
+        count_key(request, key.key_id)
+    return caller
 
 
 def token_principal(request: HTTPConnection, text: str) -> Principal:
     """Return whom an upload token stands for, by its signature alone: what it reaches is asked of the database."""
     gateway = gateway_of(request)
-    if gateway.tokens is None:
-        raise Unauthenticated
-    claims = gateway.tokens.read(text)
-    # Also for an expired token: the page must be able to read that it has expired.
+    with strangers_counted(request):
+        if gateway.tokens is None:
+            raise Unauthenticated
+        claims = gateway.tokens.read(text)
+    # Also for an expired token: the page must be able to read that it has expired, or has to wait.
+    let_read(request, claims.grant)
+    count_token(request, claims.grant.token_id)
     require_page(request, claims.grant)
     return claims.principal_at(gateway.now())
 
 
+def let_read(request: HTTPConnection, grant: TokenGrant | None) -> None:
+    """Let pages of an upload token's origins read the answer."""
+    setattr(request.state, cors.STATE, grant.allowed_origins if grant else ())
+
+
 def require_page(request: HTTPConnection, grant: TokenGrant | None) -> None:
     """Let pages of an upload token's origins read the answer; raise Forbidden for a page that it was not made for."""
+    let_read(request, grant)
     origins = grant.allowed_origins if grant else ()
-    setattr(request.state, cors.STATE, origins)
     origin = request.headers.get("origin")
     if origins and origin is not None and origin not in origins:
         raise Forbidden("This upload token is not for pages of this origin.")

@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from gateway.api.limits import strangers_counted
 from gateway.api.requests import gateway_of, read_json, settings_of
 from gateway.domain.errors import GatewayError, NotConfigured, Unauthenticated
 from gateway.uploads.finish_form import finish_form
@@ -48,8 +49,9 @@ async def take_events(request: Request) -> Response:
     if secret is None:
         raise NotConfigured("Store events are off: set GATEWAY_STORE_EVENTS_SECRET.")
     given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
-        raise Unauthenticated
+    with strangers_counted(request):
+        if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
+            raise Unauthenticated
     events = await read_json(request, StoreEvents, optional=True)
     running: set[asyncio.Task[None]] = request.app.state.form_looks
     for upload_id in {found for record in events.records if (found := _upload_id(record)) is not None}:

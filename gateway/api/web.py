@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from gateway.api.answers import json_response
+from gateway.api.limits import count_stranger
 from gateway.api.requests import gateway_of
 from gateway.auth.api_keys import authenticate
 from gateway.database import api_keys
@@ -185,6 +186,7 @@ def _add_tokens(router: APIRouter, settings: Settings) -> None:
 
     async def give_token(request: Request) -> Response:
         _require_own_page(request, settings)
+        count_stranger(request)
         gateway = gateway_of(request)
         holder = await authenticate(key.get_secret_value(), lambda key_id: api_keys.find_live(gateway.database, key_id))
         wanted = NewToken(expires_in_seconds=settings.upload_seconds, allow_download=True)

@@ -49,7 +49,11 @@ def parse_key(text: str) -> NewKey:
 
 async def authenticate(text: str, find_live: FindKey) -> Principal:
     """Return whom a key stands for; unknown, revoked, malformed and wrong keys all raise the same Unauthenticated."""
-    key = parse_key(text)
+    return await recognise(parse_key(text), find_live)
+
+
+async def recognise(key: NewKey, find_live: FindKey) -> Principal:
+    """Return whom a key stands for; raise Unauthenticated as `authenticate` does."""
     found = await find_live(key.key_id)
     tenant_id, expected = found or ("", _NOBODY)
     if not hmac.compare_digest(expected, key.secret_hash) or found is None:

@@ -74,6 +74,8 @@ def serve() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # GATEWAY_TRUSTED_PROXIES says whom to believe.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
         ws_ping_interval=settings.stream_heartbeat_seconds,

@@ -44,6 +44,7 @@ class _Place:
     last_event_id: str | None = None
     failures: int = 0
     error: ClientError | None = field(default=None)
+    refusal: httpx.Response | None = None
 
 
 def watch(
@@ -72,13 +73,14 @@ def watch(
                     return
             if place.failures >= patience.attempts:
                 raise place.error or Unreachable("the gateway does not answer")
-            pause(patience.delay(place.failures) if place.failures else 0)
+            pause(patience.delay(place.failures, place.refusal) if place.failures else 0)
 
 
 def _connection(client: httpx.Client, upload_id: str, place: _Place) -> Iterator[Event]:
     """Give the events of one connection; what a new one may help against ends it and is noted in *place*."""
     resume = {"Last-Event-ID": place.last_event_id} if place.last_event_id else None
     place.failures += 1
+    place.refusal = None
     try:
         with client.stream("GET", f"/v1/uploads/{quote(upload_id, safe='')}/events", headers=resume) as response:
             if response.status_code != 200:
@@ -104,7 +106,7 @@ def _refused(response: httpx.Response, place: _Place) -> None:
     problem: GatewayProblem = problem_of(response)
     if response.status_code not in RETRIED_STATUS:
         raise problem
-    place.error = problem
+    place.error, place.refusal = problem, response
 
 
 def _closed(event: Event, place: _Place) -> None:

@@ -47,6 +47,7 @@ class Api:
     gateway: Gateway
     settings: Settings
     keys: dict[str, str] = field(default_factory=dict)
+    app: Any = None
 
     async def key(self, tenant: str = "acme") -> str:
         """Give an API key of a tenant."""
@@ -122,7 +123,7 @@ async def open_api(settings: Settings) -> AsyncIterator[OpenApi]:
                 httpx.AsyncClient(transport=transport, base_url="http://gateway.test", timeout=60)
             )
             store = await parts.enter_async_context(httpx.AsyncClient(timeout=60))
-            return Api(client, store, app.state.gateway, chosen)
+            return Api(client, store, app.state.gateway, chosen, app=app)
 
         yield start
 

@@ -59,6 +59,22 @@ def test_separate_processes_bring_a_file_to_ready(environment: dict[str, str], t
         assert_gone(children)
 
 
+def test_g6_serve_believes_nobody_about_addresses(environment: dict[str, str], tmp_path: Path) -> None:
+    """As `gateway serve` runs, a client cannot get round its limit by what it writes, nor can uvicorn's own switch."""
+    for one_shot in (("db", "migrate"), ("store", "prepare")):
+        run_one_shot(environment, tmp_path, *one_shot)
+    address = f"http://127.0.0.1:{environment['GATEWAY_PORT']}"
+    limited = {**environment, "GATEWAY_RATE_PER_ADDRESS": "1", "FORWARDED_ALLOW_IPS": "*"}
+    with Process("serve", cwd=tmp_path, environment=limited) as api:
+        wait_ready(address, api)
+        with httpx.Client(base_url=address, timeout=30) as client:
+            found = {
+                client.get("/v1/uploads", headers={"X-Forwarded-For": f"203.0.113.{number}"}).status_code
+                for number in range(250)
+            }
+        assert found == {401, 429}
+
+
 def wait_ready(address: str, api: Process) -> None:
     """Return when the API is ready."""
     with httpx.Client(timeout=5) as client:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.bootstrap import presigner_of, utc_now
+from gateway.dev.processes import free_ports
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
 from gateway.storage.presign import PartToSign
 from tests.conftest import store_settings
 from tests.e2e.browser.conftest import BUCKET
-from tests.e2e.browser.harness import Gateway, sha256_of, stored_sha256, until
+from tests.e2e.browser.harness import Gateway, running_gateway, sha256_of, stored_sha256, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Route
@@ -118,6 +119,21 @@ def test_bytes_in_the_store_are_those_of_the_file(
     assert len(sent) == record["part_count"] == -(-file.stat().st_size // (5 * MIB))
     assert log(page) == ["preparing", "uploading", "checking", "ready"]
     assert page.evaluate("unfinished()") == []
+
+
+def test_g6_an_upload_goes_on_when_its_token_asked_too_often(
+    visit: Callable[..., Page], gateway_environment: dict[str, str], media: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """The page reads the 429 of a gateway on another origin, waits as it says, and the file arrives."""
+    limited = {"GATEWAY_PORT": str(free_ports(1)[0]), "GATEWAY_RATE_PER_TOKEN": "1"}
+    with running_gateway({**gateway_environment, **limited}, tmp_path) as other:
+        token = other.token()
+        with other.api(token) as api:
+            until(lambda: api.get("/v1/uploads").status_code == 429, every=0)
+        page = visit()
+        begin(page, media(12 * MIB), token, endpoint=other.address)
+        assert outcome(page)["record"]["state"] == "ready"
+        assert "retry too_many_requests 429" in log(page)
 
 
 def test_etags_may_be_hidden(
