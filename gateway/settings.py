@@ -92,15 +92,15 @@ class Settings(BaseSettings):
         50,
         ge=0,
         le=100_000,
-        description="The same for one upload token. Less than a key's, because pages hold it: parts of 5 MiB signed "
+        description="Likewise for one upload token. Less than a key's, because pages hold it: parts of 5 MiB signed "
         "one by one go on at 250 MB/s, and the first 3,000 as fast as they come.",
     )
     rate_per_address: int = Field(
         10,
         ge=0,
         le=100_000,
-        description="The same for failed authentications from one address (IPv6: one /64). Above it only tokens and "
-        "keys that the process knows without its database get through. What is authenticated is not counted here.",
+        description="Likewise for failed authentications from one address (IPv6: one /64), wrong keys counted apart "
+        "from other failures. Where too many keys were wrong, one that this process has not seen good waits too.",
     )
 
     # The database

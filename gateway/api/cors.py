@@ -93,10 +93,10 @@ async def _tokens_allow(scope: Scope, origin: str) -> bool:
         if text is not None:
             return origin in gateway.tokens.read(text).grant.allowed_origins
         connection = HTTPConnection(scope)
-        require_patience(connection)
+        require_patience(connection, "origin")
         allowed = await upload_tokens.allows_origin(gateway.database, origin)
         if not allowed:
-            count_stranger(connection)
+            count_stranger(connection, "origin")
         return allowed
     except (Unauthenticated, Unavailable, TooMany):
         return False

@@ -1,9 +1,9 @@
 """Bound how often a key, an upload token or an address may ask: a process counts for itself, in memory.
 
 Who is known is counted by name, wherever the request comes from: nobody can use up the requests of another. Who is not
-is counted by address, and only what failed. An address with too many failures is answered without asking the database
-until it may try again; a key that was good when this process saw it last passes all the same, so that a key in use does
-not suffer from a stranger at its address.
+is counted by address and by what was tried, and only what failed. Where too many keys were wrong, the next is refused
+without asking the database; one that was good when this process saw it last passes all the same, so that a key in use
+does not suffer from a stranger at its address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from time import monotonic_ns
+from typing import Literal
 from uuid import UUID
 
 from starlette.requests import HTTPConnection
@@ -19,19 +20,20 @@ from starlette.requests import HTTPConnection
 from gateway.api import access_log
 from gateway.domain.addresses import client_name
 from gateway.domain.errors import TooMany, Unauthenticated
-from gateway.domain.rates import Buckets, Recent
+from gateway.domain.rates import Allowances, Recent
 from gateway.settings import Settings
 
-_STRANGER = "without a valid key or token from this address"
+Attempt = Literal["nothing", "key", "token", "ticket", "origin", "event", "visit"]
+"""What a stranger tried. Counted apart, so that pages with old tickets or tokens are not in the way of a backend."""
 
 
 class Limits:
-    """Hold the buckets of one process."""
+    """Hold the allowances of one process."""
 
     def __init__(self, settings: Settings, clock: Callable[[], int] = monotonic_ns) -> None:
-        self.keys = Buckets(settings.rate_per_key, clock)
-        self.tokens = Buckets(settings.rate_per_token, clock)
-        self.strangers = Buckets(settings.rate_per_address, clock)
+        self.keys = Allowances(settings.rate_per_key, clock)
+        self.tokens = Allowances(settings.rate_per_token, clock)
+        self.strangers = Allowances(settings.rate_per_address, clock)
         # Hashes of whole keys: a guess that has only the id right is a stranger's.
         self.good_keys: Recent[bytes, bool] = Recent()
 
@@ -53,23 +55,25 @@ def count_token(connection: HTTPConnection, token_id: UUID) -> None:
     _refuse_if(wait, connection, "with this upload token", token_id=str(token_id))
 
 
-def count_stranger(connection: HTTPConnection) -> None:
+def count_stranger(connection: HTTPConnection, attempt: Attempt) -> None:
     """Count a request of nobody we know; raise TooMany when its address had too many."""
-    _refuse_if(limits_of(connection).strangers.take(_client_of(connection)), connection, _STRANGER)
+    wait = limits_of(connection).strangers.take((attempt, _client_of(connection)))
+    _refuse_if(wait, connection, "without valid credentials from this address")
 
 
-def require_patience(connection: HTTPConnection) -> None:
-    """Raise TooMany, before anything is asked of the database, where strangers had too many requests already."""
-    _refuse_if(limits_of(connection).strangers.wait(_client_of(connection)), connection, _STRANGER)
+def require_patience(connection: HTTPConnection, attempt: Attempt) -> None:
+    """Raise TooMany, before the database is asked, where such attempts failed too often already."""
+    wait = limits_of(connection).strangers.wait((attempt, _client_of(connection)))
+    _refuse_if(wait, connection, "without valid credentials from this address")
 
 
 @contextmanager
-def strangers_counted(connection: HTTPConnection) -> Iterator[None]:
+def strangers_counted(connection: HTTPConnection, attempt: Attempt) -> Iterator[None]:
     """Count what ends in Unauthenticated; raise TooMany in its place when the address had too many of them."""
     try:
         yield
     except Unauthenticated:
-        count_stranger(connection)
+        count_stranger(connection, attempt)
         raise
 
 

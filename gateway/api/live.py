@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from gateway.api.answers import json_response
-from gateway.api.limits import count_key, count_token, require_patience, strangers_counted
+from gateway.api.limits import count_key, count_token, strangers_counted
 from gateway.api.problems import problem_response, responses
 from gateway.api.requests import gateway_of, principal_of, require_page, settings_of, upload_id_of
 from gateway.api.streams import EventStream, serve_socket
@@ -121,8 +121,8 @@ async def _ticket(request: Request, caller: Principal, upload_id: UUID | None) -
 async def _watcher(connection: HTTPConnection, ticket: str | None, upload_id: UUID | None) -> Principal:
     """Return who watches, by ticket or header; raise Unauthenticated, TooMany, Forbidden for a page from elsewhere."""
     if ticket is not None:
-        with strangers_counted(connection):
-            require_patience(connection)
+        # Always looked up: after a restart every page comes back with a used ticket, and then with a good one.
+        with strangers_counted(connection, "ticket"):
             principal = await use_ticket(gateway_of(connection), ticket, upload_id)
         require_page(connection, principal.token)
         if principal.token is not None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from gateway.api import cors
-from gateway.api.limits import count_key, count_token, limits_of, require_patience, strangers_counted
+from gateway.api.limits import count_key, count_stranger, count_token, limits_of, require_patience, strangers_counted
 from gateway.api.problems import invalid_fields
 from gateway.auth.api_keys import NewKey, parse_key, recognise
 from gateway.auth.upload_tokens import looks_like_token
@@ -50,9 +50,10 @@ async def principal_of(request: HTTPConnection) -> Principal:
     bearer = scheme.lower() == "bearer"
     if bearer and looks_like_token(text):
         return token_principal(request, text)
-    with strangers_counted(request):
-        if not bearer or not text:
-            raise Unauthenticated
+    if not bearer or not text:
+        count_stranger(request, "nothing")
+        raise Unauthenticated
+    with strangers_counted(request, "key"):
         return await _key_principal(request, parse_key(text))
 
 
@@ -63,7 +64,7 @@ async def _key_principal(request: HTTPConnection, key: NewKey) -> Principal:
         # Before the database is asked: a key that asks too often shall not load it either.
         count_key(request, key.key_id)
     else:
-        require_patience(request)
+        require_patience(request, "key")
     try:
         caller = await recognise(key, lambda key_id: api_keys.find_live(database, key_id))
     except Unauthenticated:
@@ -78,7 +79,7 @@ async def _key_principal(request: HTTPConnection, key: NewKey) -> Principal:
 def token_principal(request: HTTPConnection, text: str) -> Principal:
     """Return whom an upload token stands for, by its signature alone: what it reaches is asked of the database."""
     gateway = gateway_of(request)
-    with strangers_counted(request):
+    with strangers_counted(request, "token"):
         if gateway.tokens is None:
             raise Unauthenticated
         claims = gateway.tokens.read(text)

@@ -49,7 +49,7 @@ async def take_events(request: Request) -> Response:
     if secret is None:
         raise NotConfigured("Store events are off: set GATEWAY_STORE_EVENTS_SECRET.")
     given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    with strangers_counted(request):
+    with strangers_counted(request, "event"):
         if not hmac.compare_digest(given.encode(), secret.get_secret_value().encode()):
             raise Unauthenticated
     events = await read_json(request, StoreEvents, optional=True)

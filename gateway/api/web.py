@@ -186,7 +186,7 @@ def _add_tokens(router: APIRouter, settings: Settings) -> None:
 
     async def give_token(request: Request) -> Response:
         _require_own_page(request, settings)
-        count_stranger(request)
+        count_stranger(request, "visit")
         gateway = gateway_of(request)
         holder = await authenticate(key.get_secret_value(), lambda key_id: api_keys.find_live(gateway.database, key_id))
         wanted = NewToken(expires_in_seconds=settings.upload_seconds, allow_download=True)

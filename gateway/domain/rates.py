@@ -1,4 +1,4 @@
-"""Count requests against a rate: a token bucket for each name, in bounded memory and without a lock."""
+"""Count requests against a rate: an allowance (elsewhere: token bucket) a name, in bounded memory, without a lock."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
 
 BURST_SECONDS = 60
-"""A bucket holds what a minute brings: whoever was silent may begin with a rush, and nobody can go on like that."""
+"""An allowance holds what a minute brings: whoever was silent may begin with a rush, and nobody can go on like that."""
 
 MOST_NAMES = 20_000
-"""Names remembered at once: 5 MB. The one that was silent longest is forgotten; nearly always its bucket is full."""
+"""Names remembered at once: 5 MB. The one that was silent longest is forgotten; nearly always its allowance is full."""
 
 _SECOND = 1_000_000_000
 
@@ -47,10 +47,10 @@ class Recent(Generic[Name, Value]):
         self._values.pop(name, None)
 
 
-class Buckets:
+class Allowances:
     """Let each name take *per_second* on average, and a minute's worth at once; 0 a second lets everything pass.
 
-    A bucket is one number, the time at which it will be full again: taking one moves that time on by the time one
+    An allowance is one number, the time at which it will be full again: taking one moves that time on by what one
     needs to come back. *clock* gives nanoseconds, whole numbers that no addition rounds, and never goes back.
     """
 
@@ -64,7 +64,7 @@ class Buckets:
         return len(self._full_at)
 
     def take(self, name: Hashable) -> float:
-        """Take one from the bucket of *name* and return 0; or take none and return the seconds until there is one."""
+        """Take one of *name*'s and return 0; or take none and return the seconds until there is one."""
         if not self._interval:
             return 0.0
         now = self._clock()
