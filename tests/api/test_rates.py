@@ -175,7 +175,7 @@ async def test_g6_strangers_are_counted_by_address(
 
 
 async def test_g6_pages_with_old_tickets_and_tokens_lock_nobody_out(open_limited: OpenLimited) -> None:
-    """Pages come with used tickets after a restart, with dead tokens after a new secret: who is good beside them goes on."""
+    """Pages come with used tickets after a restart, dead tokens after a new secret: who is good beside them goes on."""
     api = await open_limited(rate_per_key=0)
     created = await api.create(mp3_bytes())
     ticket = (await api.call("POST", f"/v1/uploads/{created['upload_id']}/ticket")).json()["ticket"]
