@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
 from gateway.auth.upload_tokens import TokenSigner
+from gateway.auth.webhook_secrets import WebhookSecrets
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.database.uploads import NOTIFY_CHANNEL
@@ -19,6 +20,7 @@ from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
 from gateway.events.fan_out import Wakeups
 from gateway.events.live import Feeds
+from gateway.events.webhooks import WebhookSender
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
@@ -28,7 +30,7 @@ from gateway.storage.sigv4 import Credentials
 from gateway.streaming.doors import Doors
 from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
 from gateway.streaming.slots import Slots
-from gateway.uploads.gateway import Gateway, Work
+from gateway.uploads.gateway import Gateway, Webhooks, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,20 @@ def token_signer_of(settings: Settings) -> TokenSigner | None:
     """Build what signs upload tokens, or None where no secret is set: the rest of the gateway works without."""
     if settings.token_secret is None:
         return None
-    secrets = (settings.token_secret, settings.token_secret_previous)
-    return TokenSigner([secret.get_secret_value() for secret in secrets if secret is not None])
+    return TokenSigner(_revealed(settings.token_secret, settings.token_secret_previous))
+
+
+def webhooks_of(settings: Settings) -> Webhooks | None:
+    """Build what signs and sends webhooks, the sender closed, or None where no secret is set."""
+    if settings.webhook_secret is None:
+        return None
+    secrets = WebhookSecrets(_revealed(settings.webhook_secret, settings.webhook_secret_previous))
+    private = settings.webhook_private_hosts
+    return Webhooks(secrets, WebhookSender(private=private), private=private)
+
+
+def _revealed(*secrets: SecretStr | None) -> list[str]:
+    return [secret.get_secret_value() for secret in secrets if secret is not None]
 
 
 def database_of(settings: Settings) -> Database:
@@ -164,9 +178,13 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
     clock = StoreClock(utc_now)
     config = store_config_of(settings)
     work = Work()
+    webhooks = webhooks_of(settings)
     await database.open()
     try:
-        async with open_store(config, clock) as store:
+        async with AsyncExitStack() as parts:
+            store = await parts.enter_async_context(open_store(config, clock))
+            if webhooks is not None:
+                await parts.enter_async_context(webhooks.sender.opened())
             await wakeups.open()
             yield Gateway(
                 policy=policy_of(settings),
@@ -187,6 +205,7 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
                 form_seconds=settings.form_seconds,
                 scanner=scanner_of(settings),
                 scanner_policy=settings.scanner_policy,
+                webhooks=webhooks,
             )
             await work.close((grace or Grace()).work_seconds)
     finally:

@@ -324,6 +324,24 @@ class Settings(BaseSettings):
         "one upload is asked for once a second at most.",
     )
 
+    # Webhooks
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret that the signing secrets of webhooks are made from, at least 32 random characters, the "
+        "same for every process. Default: webhooks are off (`gateway dev` makes one).",
+    )
+    webhook_secret_previous: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret before that one: messages carry a signature of both until receivers have the new ones.",
+    )
+    webhook_private_hosts: bool = Field(
+        False,
+        description="Whether webhooks may go to any address, port and http: for development. Tenants could then reach "
+        "what only the gateway can.",
+    )
+
     # Development
     dev_key: SecretStr | None = Field(
         None, description="API key that `gateway dev` makes. Default: a stable one in the data folder."

@@ -29,12 +29,22 @@ from gateway.api import (
     uploads,
     uppy_sign,
     web,
+    webhook_models,
+    webhooks,
 )
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
 from gateway.uploads.try_forgery import report_forgery
 
-BODIES: list[type[BaseModel]] = [models.CreateUpload, models.SignParts, models.CompleteUpload, models.CreateUploadToken]
+BODIES: list[type[BaseModel]] = [
+    models.CreateUpload,
+    models.SignParts,
+    models.CompleteUpload,
+    models.CreateUploadToken,
+    webhook_models.CreateWebhook,
+    webhook_models.ChangeWebhook,
+    webhook_models.ResendSince,
+]
 
 
 @asynccontextmanager
@@ -78,6 +88,7 @@ def _include_routes(app: FastAPI, settings: Settings) -> None:
     app.include_router(live.router)
     app.include_router(stream.router)
     app.include_router(upload_tokens.router)
+    app.include_router(webhooks.router)
     app.include_router(companion.router, prefix="/uppy/{token}/s3")
     app.include_router(companion.router, prefix="/s3")
     app.include_router(uppy_sign.router)

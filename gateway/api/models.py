@@ -20,13 +20,13 @@ MetadataName = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=1024)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """Take JSON's own types only ("7", 7.0 and true are no sizes) and no unknown field."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class CreateUpload(_Strict):
+class CreateUpload(Strict):
     """Declare a file."""
 
     filename: str = Field(min_length=1, max_length=1024, examples=["interview.mp3"])
@@ -43,34 +43,34 @@ class CreateUpload(_Strict):
     )
 
 
-class WantedPart(_Strict):
+class WantedPart(Strict):
     """Ask for the URL of a part with a checksum."""
 
     part_number: PartNumber
     checksum_sha256: Sha256 | None = None
 
 
-class SignParts(_Strict):
+class SignParts(Strict):
     """Ask for part URLs, by number or with checksums."""
 
     part_numbers: list[PartNumber] | None = Field(None, min_length=1, max_length=MAX_PARTS_A_CALL)
     parts: list[WantedPart] | None = Field(None, min_length=1, max_length=MAX_PARTS_A_CALL)
 
 
-class NamedPart(_Strict):
+class NamedPart(Strict):
     """Name a part that was sent, with the ETag the store answered (quotes do not matter)."""
 
     part_number: PartNumber
     etag: str = Field(min_length=1, max_length=128)
 
 
-class CompleteUpload(_Strict):
+class CompleteUpload(Strict):
     """Complete an upload; without `parts`, what the store holds counts."""
 
     parts: list[NamedPart] | None = Field(None, min_length=1, max_length=10_000)
 
 
-class CreateUploadToken(_Strict):
+class CreateUploadToken(Strict):
     """Ask for an upload token."""
 
     expires_in_seconds: int = Field(description="Life of the token, 1 second to 7 days.", examples=[3600])

@@ -144,6 +144,14 @@ def upload_id_of(text: str) -> UUID:
         raise NotFound from None
 
 
+def id_of(text: str, what: str) -> UUID:
+    """Parse another id of ours; what is none is not found, like one that does not exist."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"There is no such {what}.") from None
+
+
 def idempotency_key_of(request: Request) -> str | None:
     """Return the Idempotency-Key header, quotes stripped; raise Invalid for an empty, endless or unprintable one."""
     key = request.headers.get("idempotency-key")

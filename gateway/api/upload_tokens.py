@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.api import models
 from gateway.api.answers import json_response
 from gateway.api.problems import responses
-from gateway.api.requests import base_url_of, gateway_of, principal_of, read_json, upload_id_of
+from gateway.api.requests import base_url_of, gateway_of, id_of, principal_of, read_json, upload_id_of
 from gateway.api.uploads import body_of
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.errors import Invalid, NotFound
@@ -89,10 +89,7 @@ async def revoke_upload_token(request: Request, caller: KeyHolder, token_id: str
 
 
 def _token_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("There is no such upload token.") from None
+    return id_of(text, "upload token")
 
 
 def _answer(token: UploadToken) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from gateway.domain.upload import Rejection, State, Upload
 NOTIFY_CHANNEL = "gateway_uploads"
 """The payload is `tenant_id upload_id`; it says that there is something to read, never what."""
 
+WEBHOOKS_TOPIC = "webhooks"
+"""Behind the payload, or alone, where a webhook is owed a message."""
+
 _COLUMNS = """id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type, part_size_bytes,
     part_checksums, checksums, metadata, bucket, object_key, multipart_upload_id, observed_size_bytes, observed_etag,
     content_type, detection, rejection_code, rejection_detail, lease_token, lease_until, created_at, updated_at,
@@ -30,9 +33,19 @@ _SEEN_BY = """tenant_id = %(tenant_id)s AND (%(token_id)s::uuid IS NULL OR (toke
 _TELL = f"""
 told AS (
     INSERT INTO events (tenant_id, upload_id, type, data)
-    SELECT tenant_id, id, %(event)s, %(data)s FROM moved RETURNING tenant_id, upload_id
+    SELECT tenant_id, id, %(event)s, %(data)s FROM moved RETURNING id, tenant_id, upload_id, type
 ),
-notified AS (SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id) FROM told)
+-- Locked first: of a webhook that is removed this moment, the foreign key would fail the whole move.
+owed AS (
+    INSERT INTO webhook_deliveries (webhook_id, event_id)
+    SELECT webhooks.id, told.id FROM told JOIN webhooks USING (tenant_id)
+    WHERE disabled_at IS NULL AND 'upload.' || told.type = ANY (event_types) FOR KEY SHARE OF webhooks
+    RETURNING 1
+),
+notified AS (
+    SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id
+        || CASE WHEN EXISTS (SELECT FROM owed) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM told
+)
 SELECT {_COLUMNS} FROM moved, notified"""
 
 

@@ -147,6 +147,13 @@ class IdempotencyInProgress(Conflict):
     title = "Request in progress"
 
 
+class TooManyWebhooks(Conflict):
+    """This tenant has as many webhooks as it may."""
+
+    code = "too_many_webhooks"
+    title = "Too many webhooks"
+
+
 class NotConfigured(GatewayError):
     """This gateway is not set up for that."""
 

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from gateway.database import ended, idempotency, upload_tokens
+from gateway.database import deliveries, ended, idempotency, upload_tokens
 from gateway.domain.errors import GatewayError
 from gateway.uploads.gateway import Gateway
+from gateway.uploads.resend_webhook import KEEP_SECONDS as DELIVERY_SECONDS
 
 logger = logging.getLogger(__name__)
 
 KEYS_BATCH = 1000
-"""Keys that one statement deletes."""
+"""Keys, or deliveries, that one statement deletes."""
 
 TOKENS_BATCH = 100
 """Tokens that one statement looks at, each with a look for its uploads."""
@@ -35,6 +36,7 @@ async def forget(gateway: Gateway) -> dict[str, int]:
         "forgotten_rows": _forget_working_rows,
         "forgotten_uploads": _forget_uploads,
         "forgotten_tokens": _forget_tokens,
+        "forgotten_deliveries": _forget_deliveries,
     }
     counts = dict.fromkeys(steps, 0)
     for what, step in steps.items():
@@ -81,6 +83,13 @@ async def _forget_tokens(gateway: Gateway) -> int:
 
     await _in_batches(TOKENS_BATCH, look)
     return gone
+
+
+async def _forget_deliveries(gateway: Gateway) -> int:
+    return await _in_batches(
+        KEYS_BATCH,
+        lambda: deliveries.forget_ended(gateway.database, after_seconds=DELIVERY_SECONDS, limit=KEYS_BATCH),
+    )
 
 
 async def _in_batches(size: int, step: Callable[[], Awaitable[int]]) -> int:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from gateway.auth.upload_tokens import TokenSigner
+from gateway.auth.webhook_secrets import WebhookSecrets
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.detection import Scanner, ScannerPolicy
 from gateway.domain.policy import Policy
 from gateway.domain.upload import Upload
+from gateway.domain.webhooks import RETRY_SECONDS
 from gateway.events.fan_out import Wakeups
 from gateway.events.live import Feeds
+from gateway.events.webhooks import WebhookSender
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
@@ -54,6 +57,17 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """What webhooks are signed and sent with."""
+
+    secrets: WebhookSecrets
+    sender: WebhookSender
+    private: bool = False
+    """Receivers may be anywhere, also without TLS: for development."""
+    retry_seconds: Sequence[float] = RETRY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Everything a use case may touch; nothing in it is global."""
 
@@ -75,3 +89,4 @@ class Gateway:
     form_seconds: int = 900
     scanner: Scanner | None = None
     scanner_policy: ScannerPolicy = "fail_closed"
+    webhooks: Webhooks | None = None
