@@ -177,7 +177,7 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
                 store_config=config,
                 presigner=presigner_of(settings, clock),
                 download_presigner=download_presigner_of(settings, clock),
-                queue=JobQueue(url),
+                queue=JobQueue(url, timeout_seconds=settings.database_timeout_seconds),
                 wakeups=wakeups,
                 feeds=feeds_of(settings, wakeups),
                 work=work,
