@@ -24,8 +24,8 @@ class _Waiter:
 class Senders:
     """Give turns in the order in which they are asked for, *count* at a time.
 
-    A store that hangs costs each turn its whole patience. Whoever waits meanwhile is turned away at the end of the second
-    of them at the latest, and not after as many as the line is long. A store that is slow keeps them waiting.
+    A store that hangs costs each turn its whole patience. Whoever waits meanwhile is turned away when the second
+    ends at the latest, and not after as many turns as the line is long. A store that is slow keeps them waiting.
     """
 
     def __init__(self, count: int, *, patience_seconds: float) -> None:
