@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from gateway.storage.s3 import open_store
 from gateway.storage.sigv4 import Credentials
 from gateway.streaming.doors import Doors
 from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
+from gateway.streaming.senders import Senders
 from gateway.streaming.slots import Slots
 from gateway.uploads.gateway import Gateway, Webhooks, Work
 
@@ -138,7 +138,7 @@ def streams_of(settings: Settings) -> Streams:
         part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
         slots=Slots(settings.upload_stream_buffers, per_tenant=settings.upload_stream_tenant_files),
         doors=Doors(),
-        senders=asyncio.Semaphore(MOST_SENDERS),
+        senders=Senders(MOST_SENDERS, patience_seconds=settings.upload_stream_store_seconds),
         pace=Pace(
             deadline_seconds=settings.upload_stream_seconds,
             stall_seconds=settings.upload_stream_stall_seconds,
@@ -195,7 +195,7 @@ async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncI
                 store_config=config,
                 presigner=presigner_of(settings, clock),
                 download_presigner=download_presigner_of(settings, clock),
-                queue=JobQueue(url),
+                queue=JobQueue(url, timeout_seconds=settings.database_timeout_seconds),
                 wakeups=wakeups,
                 feeds=feeds_of(settings, wakeups),
                 work=work,

@@ -52,6 +52,7 @@ class HoldingProxy:
         self._loop = asyncio.new_event_loop()
         self.address = ""
         self.seen: list[str] = []
+        self.paths: list[str] = []
 
     def wait_until_held(self) -> None:
         """Wait until the call is held."""
@@ -97,6 +98,7 @@ class HoldingProxy:
             return await self._forward(request)
         operation = operation_of(request.method, request.query_string, "range" in request.headers)
         self.seen.append(operation)
+        self.paths.append(request.path)
         mine = operation == self._operation and not self._held.is_set()
         failing = operation == self._operation and not self._let_go.is_set()
         if failing and (fault := await self._fail(request)) is not None:

@@ -20,7 +20,8 @@ def db() -> None:
 def migrate() -> None:
     """Apply every pending migration; safe to run from many places at once and again."""
     try:
-        upgrade(read_settings().database_url.get_secret_value())
+        version = upgrade(read_settings().database_url.get_secret_value())
     except GatewayError as exc:
         fail(exc.detail)
-    typer.echo(f"The database is at schema {head()}.")
+    note = "" if version == head() else f" This release needs {head()}: nothing to do."
+    typer.echo(f"The database is at schema {version}.{note}")

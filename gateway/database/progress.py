@@ -76,12 +76,12 @@ async def record(
     await database.fetch_one(
         f"""
 WITH seen AS (
-    UPDATE upload_progress SET bytes_received = %(bytes_received)s, parts = %(parts)s,
+    UPDATE upload_progress AS known SET bytes_received = %(bytes_received)s, parts = %(parts)s,
         bytes_per_second = %(bytes_per_second)s, observed_at = now()
-    FROM uploads WHERE uploads.id = upload_id AND upload_id = %(upload_id)s AND state = 'uploading'
+    FROM uploads WHERE uploads.id = known.upload_id AND known.upload_id = %(upload_id)s AND uploads.state = 'uploading'
         -- In the future: the gateway began to stream the file meanwhile and knows better.
-        AND polled_at <= now()
-    RETURNING upload_id, tenant_id
+        AND known.polled_at <= now()
+    RETURNING known.upload_id, uploads.tenant_id
 )
 SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)
 FROM seen WHERE %(tell)s""",

@@ -14,9 +14,9 @@ from gateway.database.engine import Connection
 class JobQueue:
     """Defer jobs by name; `gateway/jobs/` knows what they do."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
         # The connector's own pool is opened by a worker only: deferring uses the caller's connection.
-        self.app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4))
+        self.app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, timeout=timeout_seconds))
 
     async def defer(
         self, connection: Connection, task: str, *, lock: str, schedule_at: datetime | None = None, **arguments: str

@@ -107,7 +107,7 @@ async def lock_live(connection: Connection, token_id: UUID) -> UploadToken | Non
     cursor = await connection.execute(
         f"""SELECT {_COLUMNS} FROM upload_tokens
         WHERE id = %(id)s AND revoked_at IS NULL AND expires_at > now()
-            AND EXISTS (SELECT FROM api_keys WHERE api_keys.id = key_id AND api_keys.revoked_at IS NULL)
+            AND EXISTS (SELECT FROM api_keys WHERE api_keys.id = upload_tokens.key_id AND api_keys.revoked_at IS NULL)
         FOR UPDATE""".encode(),
         {"id": token_id},
     )
@@ -126,7 +126,7 @@ async def count_files(connection: Connection, token_id: UUID) -> int:
 async def is_live(database: Database, token_id: UUID) -> bool:
     """Say whether neither the token nor the key that made it is revoked."""
     row = await database.fetch_one(
-        """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = key_id
+        """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
         WHERE upload_tokens.id = %(id)s AND upload_tokens.revoked_at IS NULL AND api_keys.revoked_at IS NULL""",
         {"id": token_id},
     )
@@ -136,7 +136,7 @@ async def is_live(database: Database, token_id: UUID) -> bool:
 async def is_current(database: Database, token_id: UUID) -> bool:
     """Say whether a token is live and its time is not over; what it opened is asked again while it is open."""
     row = await database.fetch_one(
-        """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = key_id
+        """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
         WHERE upload_tokens.id = %(id)s AND upload_tokens.revoked_at IS NULL AND api_keys.revoked_at IS NULL
             AND upload_tokens.expires_at > now()""",
         {"id": token_id},

@@ -25,7 +25,7 @@ CALM_SECONDS = 0.05
 async def send_webhooks_forever(gateway: Gateway) -> None:
     """Keep up to AT_ONCE messages on their way; when cancelled, those are let go and sent by whoever comes next."""
     if gateway.webhooks is None:
-        return
+        await asyncio.Event().wait()  # this loop's end would be the worker's
     running: set[asyncio.Task[None]] = set()
     try:
         with gateway.wakeups.subscribe(WEBHOOKS_TOPIC) as woken:

@@ -8,9 +8,12 @@ from contextlib import suppress
 from uuid import UUID
 
 from procrastinate import App, RetryStrategy
+from procrastinate.exceptions import ConnectorException
 
 from gateway.bootstrap import open_gateway
+from gateway.database.schema import require_current
 from gateway.domain.errors import GatewayError, PartsMismatch
+from gateway.jobs.webhooks import send_webhooks_forever
 from gateway.settings import Settings
 from gateway.uploads.finish import FINISH_TASK, resume
 from gateway.uploads.finish_form import look_for_forms
@@ -33,6 +36,9 @@ TIDY_CRON = "*/10 * * * *"
 KEEP_JOBS_HOURS = 7 * 24
 """Jobs that failed are kept so long for whoever looks into it."""
 
+WORK_AGAIN_SECONDS = 2.0
+"""Pause before the queue is worked on again after its database was lost."""
+
 FORM_SECONDS = 1.0
 """Time between two looks for forms, which is one query of an index that is empty where nobody sends forms."""
 
@@ -54,31 +60,52 @@ def register(app: App, gateway: Gateway) -> None:
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until *stop* is set; a job in hand gets time to end, and what it does not end is taken up again."""
+    """Work until *stop* is set; a job in hand gets time to end, and what it does not end is taken up again.
+
+    Raises Unavailable when the database is away, or older than this release, at the start. Later it may go and come.
+    """
     async with open_gateway(settings) as gateway:
+        await require_current(gateway.database)
         app = gateway.queue.app
         register(app, gateway)
         async with app.open_async():
-            worker = asyncio.create_task(
-                app.run_worker_async(
-                    concurrency=CONCURRENCY,
-                    install_signal_handlers=False,
-                    delete_jobs="successful",
-                    fetch_job_polling_interval=2.0,
-                    shutdown_graceful_timeout=20.0,
-                )
-            )
-            sweeper = asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds))
-            looker = asyncio.create_task(_look_for_forms_forever(gateway))
+            loops = [
+                asyncio.create_task(_work_forever(app, stop)),
+                asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds)),
+                asyncio.create_task(_look_for_forms_forever(gateway)),
+                asyncio.create_task(send_webhooks_forever(gateway)),
+            ]
             stopped = asyncio.create_task(stop.wait())
-            # Either of the two ending by itself is a failure to be seen, not slept through.
-            await asyncio.wait({worker, sweeper, looker, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopped, sweeper, looker, worker):
+            # One of them ending by itself is a failure to be seen, not slept through.
+            await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stop.set()
+            for task in (stopped, *loops):
                 task.cancel()
-            results = await asyncio.gather(worker, sweeper, looker, return_exceptions=True)
-            for result in results:
+            for result in await asyncio.gather(*loops, return_exceptions=True):
                 if isinstance(result, Exception):
                     raise result
+
+
+async def _work_forever(app: App, stop: asyncio.Event) -> None:
+    """Run the queue's worker, and a new one where it ends: it does, even without an error, at one lost connection."""
+    while not stop.is_set():
+        try:
+            await app.run_worker_async(
+                concurrency=CONCURRENCY,
+                install_signal_handlers=False,
+                delete_jobs="successful",
+                fetch_job_polling_interval=2.0,
+                shutdown_graceful_timeout=20.0,
+            )
+        except ConnectorException as exc:
+            logger.warning("the queue is away; trying again", extra={"error": type(exc.__cause__).__name__})
+        except Exception:
+            # As below.
+            logger.exception("the queue's worker failed; starting it again")
+        else:
+            logger.warning("the queue's worker ended; starting it again")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WORK_AGAIN_SECONDS)
 
 
 async def _look_for_forms_forever(gateway: Gateway) -> None:

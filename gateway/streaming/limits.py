@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gateway.streaming.doors import Doors
+from gateway.streaming.senders import Senders
 from gateway.streaming.slots import Slots
 
 GRACE_SECONDS = 30.0
@@ -44,7 +44,7 @@ class Streams:
     part_size: int
     slots: Slots
     doors: Doors
-    senders: asyncio.Semaphore
+    senders: Senders
     """Parts on their way to the store at once, of all uploads together."""
     pace: Pace
     store_seconds: float

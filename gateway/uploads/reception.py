@@ -16,9 +16,11 @@ from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unava
 from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.storage.errors import StoreUnavailable
 from gateway.streaming.file_target import StreamingFileTarget
 from gateway.streaming.limits import WAIT_SHARE
 from gateway.streaming.parts_target import StreamingPartsTarget
+from gateway.streaming.senders import StoreIsSilent
 from gateway.streaming.slots import Lease
 from gateway.uploads.clean_up import clean_up
 from gateway.uploads.complete import complete
@@ -113,16 +115,19 @@ class Reception:
         key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
         assert multipart_upload_id is not None, "what is kept in the store was opened there"
         patience = self._gateway.streams.store_seconds
-        async with self._gateway.streams.senders:
-            return await self._gateway.store.upload_part(
-                key,
-                multipart_upload_id,
-                part_number,
-                pieces,
-                size_bytes=size_bytes,
-                timeout_seconds=patience * WAIT_SHARE,
-                patience_seconds=patience,
-            )
+        try:
+            async with self._gateway.streams.senders.turn():
+                return await self._gateway.store.upload_part(
+                    key,
+                    multipart_upload_id,
+                    part_number,
+                    pieces,
+                    size_bytes=size_bytes,
+                    timeout_seconds=patience * WAIT_SHARE,
+                    patience_seconds=patience,
+                )
+        except StoreIsSilent as exc:
+            raise StoreUnavailable(operation="UploadPart", message="no answer to the parts before it") from exc
 
     def _check(self, chunk: bytes) -> None:
         """Stop in mid-stream: past the limit, or once the upload was aborted, expired or taken over."""

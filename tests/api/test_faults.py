@@ -271,7 +271,7 @@ async def test_b2_readiness_names_a_store_that_is_away(open_api: OpenApi) -> Non
     assert (await api.client.get("/healthz")).status_code == 200
 
 
-def _cut_off(url: str, *, refuse: bool) -> None:
+def cut_off(url: str, *, refuse: bool) -> None:
     """End every connection of the database, and refuse or allow new ones."""
     name = url.rsplit("/", 1)[1]
     with psycopg.connect(url.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
@@ -287,7 +287,7 @@ async def test_b3_a_database_that_is_away_is_503_and_comes_back(open_api: OpenAp
     created = await api.create(body)
     await api.put(created, body)
     url = api.settings.database_url.get_secret_value()
-    _cut_off(url, refuse=True)
+    cut_off(url, refuse=True)
     try:
         answers = await gather(
             api.complete(created),
@@ -297,7 +297,7 @@ async def test_b3_a_database_that_is_away_is_503_and_comes_back(open_api: OpenAp
         assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "database_unavailable")}
         assert (await api.client.get("/readyz")).json()["checks"]["database"] != "ok"
     finally:
-        _cut_off(url, refuse=False)
+        cut_off(url, refuse=False)
     for _ in range(10):
         answer = await api.complete(created)
         if answer.status_code == 200:
@@ -309,8 +309,8 @@ async def test_b3_connections_that_are_killed_are_replaced(api: Api) -> None:
     """Every connection of the pool dies; at most the calls in hand notice."""
     created = await api.create(b"x")
     url = api.settings.database_url.get_secret_value()
-    _cut_off(url, refuse=True)
-    _cut_off(url, refuse=False)
+    cut_off(url, refuse=True)
+    cut_off(url, refuse=False)
     statuses = [(await api.call("GET", f"/v1/uploads/{created['upload_id']}")).status_code for _ in range(12)]
     assert set(statuses) <= {200, 503}
     assert statuses[-1] == 200

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gateway import bootstrap
 from gateway.domain.errors import Unavailable
 from gateway.streaming import files
 from gateway.uploads.sweep import sweep
@@ -111,6 +112,26 @@ async def test_b2_a_store_that_hangs_in_mid_stream_is_503(open_api: OpenApi, tmp
             proxy.let_go()
             await served.swept()
             await served.assert_nothing_left()
+
+
+async def test_b2_a_store_that_hangs_is_not_tried_by_everybody_in_line(
+    open_api: OpenApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten files that wait for one turn, two at most learn that the store hangs; all others are 503 with them."""
+    monkeypatch.setattr(bootstrap, "MOST_SENDERS", 1)
+    plain = await open_api()
+    with HoldingProxy(plain.settings.s3_endpoint, "UploadPart", "hang").running() as proxy:
+        api = await open_api(
+            s3_endpoint=proxy.address, upload_dir=tmp_path / "kept", upload_stream_store_seconds=1.5, s3_max_attempts=10
+        )
+        async with serve(api) as served:
+            answers = await asyncio.gather(*[served.form(large_mp3(1 * MIB)) for _ in range(10)])
+            assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "store_unavailable")}
+            tried = {path for path, name in zip(proxy.paths, proxy.seen, strict=True) if name == "UploadPart"}
+            assert 1 <= len(tried) <= 2
+            proxy.let_go()
+            assert (await served.form(large_mp3(1 * MIB))).status_code == 201
+            await served.swept()
 
 
 async def test_b2_a_part_that_fails_once_is_sent_again(open_api: OpenApi, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Send a few parts at a time, and let nobody wait in line for a store that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.domain.errors import Unavailable
+
+
+class StoreIsSilent(Exception):
+    """No part of anybody was stored for so long that waiting for a turn leads nowhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    turn: asyncio.Future[None]
+    since: float
+
+
+class Senders:
+    """Give turns in the order in which they are asked for, *count* at a time.
+
+    A store that hangs costs each turn its whole patience. Whoever waits meanwhile is turned away when the second
+    ends at the latest, and not after as many turns as the line is long. A store that is slow keeps them waiting.
+    """
+
+    def __init__(self, count: int, *, patience_seconds: float) -> None:
+        self._free = count
+        self._patience = patience_seconds
+        self._waiting: deque[_Waiter] = deque()
+        self._stored_at = float("-inf")
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Lend a turn; raise StoreIsSilent when another gives up on the store and none succeeded for long enough."""
+        await self._take()
+        try:
+            yield
+        except Unavailable:
+            self._end_waits()
+            raise
+        else:
+            self._stored_at = asyncio.get_running_loop().time()
+        finally:
+            self._release()
+
+    async def _take(self) -> None:
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop.create_future(), loop.time())
+        self._waiting.append(waiter)
+        try:
+            await waiter.turn
+        except BaseException:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _end_waits(self) -> None:
+        """Turn away whoever waited for as long as a turn lasts while nothing was stored."""
+        long_ago = asyncio.get_running_loop().time() - self._patience
+        if self._stored_at > long_ago:
+            return
+        while self._waiting and self._waiting[0].since <= long_ago:
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                turn.set_exception(StoreIsSilent)
