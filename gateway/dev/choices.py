@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
+
 from gateway.auth.api_keys import new_key, parse_key
 from gateway.dev import minio
 from gateway.dev.processes import StackError, free_ports, is_free
@@ -30,6 +32,7 @@ class Choices:
     port: int
     key: str
     token_secret: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
     store: StoreName | None
     own_database: bool
     allowed_origins: tuple[str, ...]
@@ -56,7 +59,8 @@ def choose(settings: Settings, store: StoreChoice) -> Choices:
         host=settings.host,
         port=port,
         key=_key(settings),
-        token_secret=_token_secret(settings),
+        token_secret=_secret(settings.data_dir / "token-secret", settings.token_secret),
+        webhook_secret=_secret(settings.data_dir / "webhook-secret", settings.webhook_secret),
         store=None if own_store else _store(settings.data_dir, store),
         own_database="database_url" in settings.model_fields_set,
         allowed_origins=_origins(settings, port),
@@ -97,13 +101,12 @@ def _key(settings: Settings) -> str:
     return key
 
 
-def _token_secret(settings: Settings) -> str:
-    """Give the secret of upload tokens: the one that is set, else one made on the first start and kept."""
-    if settings.token_secret is not None:
-        return settings.token_secret.get_secret_value()
-    file = settings.data_dir / "token-secret"
+def _secret(file: Path, given: SecretStr | None) -> str:
+    """Give a secret: the one that is set, else one made on the first start and kept."""
+    if given is not None:
+        return given.get_secret_value()
     if not file.exists():
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
         file.write_text(f"{secrets.token_urlsafe(48)}\n")
     return file.read_text().strip()

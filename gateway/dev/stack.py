@@ -59,6 +59,9 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         "port": str(choices.port),
         "allowed_origins": ",".join(choices.allowed_origins),
         "token_secret": choices.token_secret,
+        "webhook_secret": choices.webhook_secret,
+        # Receivers of a developer run on this machine.
+        "webhook_private_hosts": "true",
         "upload_page": "open",
         "dev_key": choices.key,
     }

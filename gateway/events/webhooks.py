@@ -103,8 +103,9 @@ def _require_public(address: str) -> None:
 class WebhookSender:
     """POST to receivers; open it with `opened`. *private* lets it reach hosts that are not public, for development."""
 
-    def __init__(self, *, private: bool) -> None:
+    def __init__(self, *, private: bool, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._private = private
+        self._timeout = timeout_seconds
         self._resolver: _PublicResolver | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -125,7 +126,7 @@ class WebhookSender:
             auto_decompress=False,
             read_bufsize=4096,
             max_headers=MOST_HEADERS,
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_SECONDS),
         )
         try:
             yield self
