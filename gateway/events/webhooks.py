@@ -174,6 +174,6 @@ def _word_for(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, aiohttp.ClientSSLError):
         return "tls_failed"
-    if isinstance(error, aiohttp.ClientConnectorError | NotPublic):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | NotPublic):
         return "not_reachable"
     return "no_answer"
