@@ -16,7 +16,7 @@ EventTypes = Annotated[
     list[Annotated[str, Field(max_length=64)]],
     Field(min_length=1, max_length=len(EVENT_TYPES), description=f"Some of {', '.join(EVENT_TYPES)}."),
 ]
-Description = Annotated[str, Field(max_length=200, description="For yourself.")]
+Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$", description="For yourself.")]
 
 
 class CreateWebhook(Strict):
