@@ -86,7 +86,8 @@ async def claim(database: Database, *, claim: UUID, seconds: float, each: int, l
 
 async def succeeded(database: Database, delivery: Claimed, *, status: int) -> bool:
     """Record that the receiver took the message; False when the claim is another's by now."""
-    async with database.transaction() as connection:
+    # Not in one transaction: whoever removes the webhook locks it first and its deliveries then.
+    async with database.connection() as connection:
         cursor = await connection.execute(
             """UPDATE webhook_deliveries SET state = 'delivered', ended_at = now(), claim = NULL, claimed_until = NULL,
                 last_status = %(status)s, last_error = NULL
@@ -118,7 +119,8 @@ async def failed(
     database: Database, delivery: Claimed, failure: Failure, *, give_up_failures: int, give_up_after: timedelta
 ) -> str | None:
     """Record a failed attempt; return why the webhook was switched off by it, if it was."""
-    async with database.transaction() as connection:
+    # As above: a failure that is not counted because the process died is counted the next time.
+    async with database.connection() as connection:
         cursor = await connection.execute(
             """UPDATE webhook_deliveries SET claim = NULL, claimed_until = NULL,
                 last_status = %(status)s, last_error = %(error)s,
@@ -141,7 +143,7 @@ async def failed(
                 disabled_at = CASE WHEN off.reason IS NULL THEN disabled_at ELSE now() END, disabled_reason = off.reason
             FROM (SELECT id, CASE WHEN %(gone)s THEN 'gone'
                     WHEN failures + 1 >= %(most)s AND failing_since < now() - %(after)s THEN 'failing' END AS reason
-                FROM webhooks WHERE id = %(id)s AND disabled_at IS NULL FOR UPDATE) AS off
+                FROM webhooks WHERE id = %(id)s AND disabled_at IS NULL FOR NO KEY UPDATE) AS off
             WHERE webhooks.id = off.id RETURNING disabled_reason""",
             {"id": delivery.webhook_id, "gone": failure.gone, "most": give_up_failures, "after": give_up_after},
         )

@@ -22,8 +22,12 @@ CALM_SECONDS = 0.05
 """Least time between two looks, so that a thousand messages that end one by one do not ask a thousand times."""
 
 
+GRACE_SECONDS = 5.0
+"""Time for what is on its way when the worker stops: what is cut off is sent again, a minute later."""
+
+
 async def send_webhooks_forever(gateway: Gateway) -> None:
-    """Keep up to AT_ONCE messages on their way; when cancelled, those are let go and sent by whoever comes next."""
+    """Keep up to AT_ONCE messages on their way; when cancelled, those get a moment, and what is late is let go."""
     if gateway.webhooks is None:
         await asyncio.Event().wait()  # this loop's end would be the worker's
     running: set[asyncio.Task[None]] = set()
@@ -43,9 +47,11 @@ async def send_webhooks_forever(gateway: Gateway) -> None:
                 await asyncio.sleep(CALM_SECONDS)
                 await wait_for(woken, LOOK_SECONDS)
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            _, late = await asyncio.wait(set(running), timeout=GRACE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _claim(gateway: Gateway, places: int) -> Sequence[Claimed]:

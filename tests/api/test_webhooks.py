@@ -369,6 +369,21 @@ async def test_b6_two_senders_share_the_work(api: Api, receiver: Receiver) -> No
     assert len(receiver.received) == len({message.id for message in receiver.received}) == 40
 
 
+async def test_b10_a_message_on_its_way_is_ended_when_the_worker_stops(api: Api, receiver: Receiver) -> None:
+    """A receiver that answers in the worker's last moment is heard; nothing new is begun meanwhile."""
+    webhook = await add(api, receiver.url, "upload.created")
+    receiver.held.clear()
+    await api.create(mp3_bytes())
+    task = asyncio.create_task(send_webhooks_forever(api.gateway))
+    await receiver.wait(1)
+    task.cancel()
+    await api.create(mp3_bytes())
+    receiver.held.set()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sorted(one["state"] for one in await deliveries(api, webhook)) == ["delivered", "pending"]
+    assert len(receiver.received) == 1
+
+
 async def test_a_webhook_removed_this_moment_does_not_fail_an_upload(api: Api, receiver: Receiver) -> None:
     """A removal that has not committed yet makes an upload's move wait, not fail."""
     webhook = await add(api, receiver.url, "upload.aborted")
