@@ -15,7 +15,8 @@ from uuid import UUID
 from gateway.database.engine import Database
 from gateway.domain.events import Event, Position
 
-_COLUMNS = "id, transaction_id::text::bigint AS transaction_id, tenant_id, upload_id, type, data, created_at"
+_COLUMNS = """id, transaction_id::text::bigint AS transaction_id, tenant_id, upload_id, type, data, created_at,
+    (SELECT metadata FROM uploads WHERE uploads.id = upload_id) AS metadata"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         upload_id=row["upload_id"],
         type=row["type"],
         data=row["data"],
+        metadata=row["metadata"],
         created_at=row["created_at"],
     )
 

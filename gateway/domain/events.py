@@ -63,6 +63,8 @@ class Event:
     type: str
     """An EventType, or a name of a newer release's that serves beside this one: whoever watches may know it."""
     data: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    """The upload's, which never changes: whoever watches knows by it whose upload it is."""
     created_at: datetime
 
     @property

@@ -33,7 +33,7 @@ RATE_MEMORY_SECONDS = 10.0
 
 
 def _message(event: Event) -> Message:
-    fields = {**event.data, "at": event.created_at}
+    fields = {**event.data, "at": event.created_at, "metadata": event.metadata}
     return Message.of(event.type, str(event.upload_id), fields, event.position)
 
 

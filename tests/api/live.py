@@ -19,6 +19,8 @@ from gateway.cli.serve import StreamingServer, listen
 from gateway.settings import Settings
 from tests.api.conftest import Api
 
+STORY = ["created", "completing", "validating", "ready"]
+
 
 class _Server(StreamingServer):
     @contextmanager

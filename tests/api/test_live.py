@@ -14,9 +14,7 @@ import pytest_asyncio
 from gateway.events.live import READS_AT_ONCE
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
-from tests.api.live import LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching
-
-STORY = ["created", "completing", "validating", "ready"]
+from tests.api.live import STORY, LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching
 
 
 @pytest_asyncio.fixture

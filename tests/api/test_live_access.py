@@ -24,7 +24,7 @@ from gateway.auth.api_keys import parse_key
 from gateway.database import api_keys
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
-from tests.api.live import LiveApi, Stream, eventually, of, serve, watching
+from tests.api.live import STORY, LiveApi, Stream, eventually, of, serve, watching
 from tests.api.uploaders import SECRET, call_with, create_with, issue
 
 ALLOWED = "https://app.example.com"
@@ -203,6 +203,23 @@ async def test_an_upload_token_watches_its_own_uploads(settings: Settings, end: 
             assert (await stream.fact()).data == {"reason": "unauthenticated"}
             assert [message["event"] for message in await _messages(connection)] == ["created"]
             assert connection.close_code == 1008
+
+
+async def test_events_carry_what_the_backend_knows_the_user_by(settings: Settings) -> None:
+    """The tenant's stream and the upload's own tell in each event the metadata that the token was made with."""
+    async with serve(settings.model_copy(update={"token_secret": SecretStr(SECRET)})) as api:
+        token = (await issue(api, metadata={"user_id": "7"}))["token"]
+        async with watching(api, "/v1/events") as backend:
+            await backend.opened()
+            created = (await create_with(api, token, mp3_bytes(), metadata={"user_id": "8", "album": "x"})).json()
+            await api.put(created, mp3_bytes())
+            await call_with(api, token, "POST", f"/v1/uploads/{created['upload_id']}/complete")
+            told = await backend.until("ready")
+        headers = {"authorization": f"Bearer {token}"}
+        async with api.client.stream("GET", of(created), headers=headers) as response:
+            own = await Stream(response).rest()
+    assert [one.event for one in told] == [one.event for one in own] == STORY
+    assert all(one.data["metadata"] == {"user_id": "7", "album": "x"} for one in told + own)
 
 
 async def test_d7_a_ticket_keeps_to_the_origins_of_its_token(settings: Settings) -> None:
