@@ -33,6 +33,7 @@ def server(database_url: str, store_server: StoreServer, tmp_path: Path) -> Iter
         "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
         "GATEWAY_TOKEN_SECRET": "t" * 32,
+        "GATEWAY_WEBHOOK_SECRET": "w" * 32,
     }
     with Process("keys", "create", "acme", cwd=tmp_path, environment=environment) as made:
         assert made.ended() == 0, made.output
