@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from re import (
-    _compiler,  # type: ignore[attr-defined]  # see below
-    _parser,  # type: ignore[attr-defined]  # as above
-)
-from re import _constants as sre  # type: ignore[attr-defined]  # the only place where Python keeps its parser's names
+from re import _compiler, _parser  # type: ignore[attr-defined]  # there is no public way to an expression's structure
+from re import _constants as sre  # type: ignore[attr-defined]  # as above
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
