@@ -15,8 +15,11 @@ _SECRETS = re.compile(
     r"[^\s\"'&,;/]+",
     re.IGNORECASE,
 )
-_KEYS = re.compile(r"\bgw_[0-9a-f]{10}_[0-9A-Za-z_-]{8,}|\bgwt_[0-9A-Za-z_-]{8,}|\beyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_.-]+")
-_PASSWORD = re.compile(r"(\b[a-z0-9+]+://[^\s:/@]+:)[^\s@]+@", re.IGNORECASE)
+# What comes after a beginning may be missing: demanded, it would be looked for from each beginning to the text's end.
+_KEYS = re.compile(
+    r"\bgw_[0-9a-f]{10}_[0-9A-Za-z_-]{8,}|\bgwt_[0-9A-Za-z_-]{8,}|\beyJ[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_.-]+)?"
+)
+_PASSWORD = re.compile(r"(?<![a-z0-9+])([a-z0-9+]++://[^\s:/@]++:)[^\s@]++(@?)", re.IGNORECASE)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 LIMIT = 8192
@@ -26,7 +29,11 @@ LIMIT = 8192
 def redact(text: str) -> str:
     """Blank signatures, credentials, tokens, keys and passwords, wherever they came from."""
     text = _SECRETS.sub(r"\1[redacted]", text[:LIMIT])
-    return _PASSWORD.sub(r"\1[redacted]@", _KEYS.sub("[redacted]", text))
+    return _PASSWORD.sub(_without_password, _KEYS.sub("[redacted]", text))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    return f"{found[1]}[redacted]@" if found[2] else found[0]
 
 
 class JsonFormatter(logging.Formatter):

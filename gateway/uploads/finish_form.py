@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from uuid import UUID
 
 from gateway.database import forms, uploads
-from gateway.domain.errors import GatewayError, Gone, PartsMismatch, TooLarge, WrongState
+from gateway.domain.errors import Gone, PartsMismatch, TooLarge, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.uploads.complete import complete
+from gateway.uploads.each import each
 from gateway.uploads.gateway import Gateway
 from gateway.uploads.load import load
 from gateway.uploads.remove_object import remove_object
-
-logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Forms looked at side by side: most are one HEAD, one that came is a copy and a check."""
@@ -38,23 +36,13 @@ async def look_for_form(gateway: Gateway, principal: Principal, upload_id: UUID)
 
 async def look_for_forms(gateway: Gateway) -> int:
     """Look for every form that is due, and return how many were found; one that fails does not stop the others."""
-    at_once = asyncio.Semaphore(AT_ONCE)
 
     async def look(upload_id: UUID) -> bool:
-        async with at_once:
-            try:
-                upload = await finish_form(gateway, upload_id)
-            except GatewayError as exc:
-                logger.warning("could not look for a form", extra={"upload_id": str(upload_id), "code": exc.code})
-                return False
-            except Exception:
-                # One row that nobody foresaw must not keep the others from being found.
-                logger.exception("could not look for a form", extra={"upload_id": str(upload_id)})
-                return False
-            return upload is not None and upload.state is not State.UPLOADING
+        upload = await finish_form(gateway, upload_id)
+        return upload is not None and upload.state is not State.UPLOADING
 
     due = await forms.take_due(gateway.database, limit=BATCH)
-    return sum(await asyncio.gather(*[look(upload_id) for upload_id in due]))
+    return await each(due, look, at_once=asyncio.Semaphore(AT_ONCE), failing="could not look for a form")
 
 
 async def finish_form(gateway: Gateway, upload_id: UUID) -> Upload | None:
@@ -68,24 +56,14 @@ async def finish_form(gateway: Gateway, upload_id: UUID) -> Upload | None:
 
 async def remove_forms(gateway: Gateway) -> int:
     """Remove what was sent to form keys after their uploads had ended, once no form can be sent any more."""
-    at_once = asyncio.Semaphore(AT_ONCE)
 
     async def remove(upload_id: UUID) -> bool:
-        async with at_once:
-            try:
-                upload = await uploads.find_for_job(gateway.database, upload_id)
-                if upload is None or upload.form_key is None:
-                    return False
-                await remove_object(gateway.store, upload.form_key)
-                await forms.removed(gateway.database, upload_id)
-            except GatewayError as exc:
-                logger.warning("could not remove a form", extra={"upload_id": str(upload_id), "code": exc.code})
-                return False
-            except Exception:
-                # As above: the rest of the sweep waits behind it.
-                logger.exception("could not remove a form", extra={"upload_id": str(upload_id)})
-                return False
-            return True
+        upload = await uploads.find_for_job(gateway.database, upload_id)
+        if upload is None or upload.form_key is None:
+            return False
+        await remove_object(gateway.store, upload.form_key)
+        await forms.removed(gateway.database, upload_id)
+        return True
 
     ended = await forms.to_remove(gateway.database, limit=BATCH)
-    return sum(await asyncio.gather(*[remove(upload_id) for upload_id in ended]))
+    return await each(ended, remove, at_once=asyncio.Semaphore(AT_ONCE), failing="could not remove a form")

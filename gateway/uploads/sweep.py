@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 from gateway.database import uploads
@@ -12,6 +13,7 @@ from gateway.database.uploads import Move
 from gateway.domain.errors import GatewayError
 from gateway.domain.upload import State
 from gateway.uploads.clean_up import CLEANABLE, clean_up
+from gateway.uploads.each import each
 from gateway.uploads.finish import resume
 from gateway.uploads.finish_form import remove_forms
 from gateway.uploads.forget import forget
@@ -63,18 +65,7 @@ async def expire(gateway: Gateway, upload_id: UUID) -> bool:
 
 
 async def _each(gateway: Gateway, at_once: asyncio.Semaphore, step: Step, upload_ids: Sequence[UUID]) -> int:
-    async def take(upload_id: UUID) -> bool:
-        async with at_once:
-            try:
-                return await step(gateway, upload_id)
-            except GatewayError as exc:
-                logger.warning("could not sweep an upload", extra={"upload_id": str(upload_id), "code": exc.code})
-            except Exception:
-                # One row that nobody foresaw must not keep the sweeper from all others.
-                logger.exception("could not sweep an upload", extra={"upload_id": str(upload_id)})
-        return False
-
-    return sum(await asyncio.gather(*[take(upload_id) for upload_id in upload_ids]))
+    return await each(upload_ids, partial(step, gateway), at_once=at_once, failing="could not sweep an upload")
 
 
 async def _part(removing: Awaitable[int]) -> int:

@@ -4,6 +4,7 @@ import { Upload, unfinished } from "./client.js";
 
 const FILES_AT_ONCE = 2;
 const MOST_BLOCKS = 120; // more parts than this share a block
+const MEMORY = "gateway-upload:"; // where the module keeps a record of each unfinished upload
 const STATES = {
   new: "Waiting for its turn",
   preparing: "Preparing",
@@ -91,7 +92,17 @@ const tab = {
   set token(token) {
     if (token) sessionStorage.setItem("token", token);
     else sessionStorage.removeItem("token");
+    showUnfinished();
   },
+};
+
+/** Name a token by its id, which opens nothing; null for what is no upload token. */
+const idOf = (token) => {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).jti ?? null;
+  } catch {
+    return null;
+  }
 };
 
 const takeFromLink = () => {
@@ -168,7 +179,10 @@ class Card {
     this.#blocks = [];
     this.#progress = null;
     this.failure = null;
-    this.upload.addEventListener("state", () => this.show());
+    this.upload.addEventListener("state", () => {
+      if (this.upload.upload) claim(this.upload.upload.upload_id);
+      this.show();
+    });
     this.upload.addEventListener("progress", ({ detail }) => this.showProgress(detail));
     this.upload.addEventListener("part", ({ detail }) => {
       if (detail.state === "stored" && this.troubled) this.showVerdict(this.state); // it goes on: the trouble is over
@@ -379,6 +393,57 @@ class Card {
   }
 }
 
+/* What is not finished: this browser's records, of which each token sees its own */
+
+const inMemory = (id, work) => {
+  try {
+    const key = Object.keys(localStorage).find((key) => key.startsWith(MEMORY) && localStorage[key].includes(`"${id}"`));
+    if (key) work(key);
+  } catch {
+    // there is no storage, or it is full: nothing is remembered
+  }
+};
+
+/** Note once whose an upload is, so that the next person at this computer does not see its name. */
+const claim = (id) =>
+  inMemory(id, (key) => {
+    const entry = JSON.parse(localStorage[key]);
+    if (!entry.owner) localStorage[key] = JSON.stringify({ ...entry, owner: idOf(tab.token) });
+  });
+
+let lines = [];
+
+const layLine = ({ upload_id: id, filename, sizeBytes }) => {
+  const element = find("#line").content.firstElementChild.cloneNode(true);
+  const button = find("button", element);
+  find(".file", element).textContent = filename;
+  find(".size", element).textContent = size(sizeBytes);
+  button.setAttribute("aria-label", `${button.textContent}: ${filename}`);
+  button.onclick = () => {
+    inMemory(id, (key) => localStorage.removeItem(key));
+    say(`${filename} is off the list. What was sent of it expires by itself.`);
+    showUnfinished();
+  };
+  return { id, element };
+};
+
+/** Show what can go on here; the keyboard stays on its line, or goes to the next when that line is gone. */
+const showUnfinished = () => {
+  const known = new Set(cards.map((card) => `${card.file.name}\n${card.file.size}`));
+  const mine = idOf(tab.token);
+  const before = lines;
+  lines = unfinished()
+    .filter((entry) => mine && entry.owner === mine && !known.has(`${entry.filename}\n${entry.sizeBytes}`))
+    .map((entry) => before.find(({ id }) => id === entry.upload_id) ?? layLine(entry));
+  if (lines.length === before.length && lines.every((line, index) => line === before[index])) return;
+  const held = before.findIndex(({ element }) => element.contains(document.activeElement));
+  find("#unfinished").hidden = !lines.length;
+  find("#unfinished ul").replaceChildren(...lines.map(({ element }) => element));
+  if (held < 0) return;
+  const next = lines.includes(before[held]) ? before[held] : lines[Math.min(held, lines.length - 1)];
+  find(next ? "button" : "#choose", next?.element).focus();
+};
+
 /* The whole page */
 
 const goOn = () => {
@@ -421,16 +486,7 @@ const showAll = () => {
   find("#uploads").hidden = !cards.length;
   find("#drop").classList.toggle("small", cards.length > 0);
   find("#offline").hidden = navigator.onLine;
-  const known = new Set(cards.map((card) => `${card.file.name}\n${card.file.size}`));
-  const left = unfinished().filter((entry) => !known.has(`${entry.filename}\n${entry.sizeBytes}`));
-  find("#unfinished").hidden = !left.length;
-  const items = left.map((entry) => {
-    const [item, figure] = ["li", "span"].map((tag) => document.createElement(tag));
-    figure.textContent = `\u2003${size(entry.sizeBytes)}`;
-    item.append(entry.filename, figure);
-    return item;
-  });
-  find("#unfinished ul").replaceChildren(...items);
+  showUnfinished();
   showTitle();
 };
 
@@ -461,6 +517,7 @@ const listen = () => {
     });
   }
   addEventListener("hashchange", takeFromLink);
+  addEventListener("storage", showUnfinished); // another tab's doing
 };
 
 const few = config.extensions.length < 7 && config.extensions.map((extension) => extension.toUpperCase()).join(", ");

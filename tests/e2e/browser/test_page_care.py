@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.browser.harness import Gateway, until
-from tests.e2e.browser.test_page import MIB, full_speed, slow_down, visit, wait_for, wait_for_parts
+from tests.e2e.browser.test_page import MIB, full_speed, newest, slow_down, visit, wait_for, wait_for_parts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import BrowserContext, Page
 
 __all__ = ["visit"]
 
@@ -116,3 +116,85 @@ def test_trying_again_is_offered_where_it_can_help(
     wait_for(page, "failed", 2)
     assert not page.get_by_role("button", name="Try again").first.is_visible()
     assert page.get_by_role("button", name="Remove from list").count() == 2
+
+
+def begin(page: Page, files: list[Path]) -> list[str]:
+    """Begin uploads and leave them: give their names as the page lists them after a reload."""
+    session = slow_down(page, 1 * MIB)
+    page.set_input_files("#files", files)
+    wait_for(page, "uploading", len(files))
+    full_speed(session)
+    page.reload()
+    until(lambda: page.locator("#unfinished li").count() == len(files))
+    return page.locator("#unfinished .file").all_inner_texts()
+
+
+def test_unfinished_upload_can_be_taken_off_the_list(
+    visit: Callable[..., Page],
+    gateway: Gateway,
+    media: Callable[[int], Path],
+) -> None:
+    """By keys alone: each goes off the list and out of this browser, and stays in the store until it expires."""
+    page, files = visit(), [media(18 * MIB), media(19 * MIB)]
+    first, second = begin(page, files)
+    button = page.get_by_role("button", name=f"Remove from list: {first}")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#unfinished .file").all_inner_texts() == [second]
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == f"Remove from list: {second}"
+    assert f"{first} is off the list" in page.locator("#news").inner_text()
+    assert first not in page.evaluate("JSON.stringify({ ...localStorage })")
+    page.keyboard.press("Space")
+    assert page.locator("#unfinished").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "choose"
+    page.reload()
+    assert page.locator("#unfinished").is_hidden()
+    with gateway.api() as api:
+        states = [upload["state"] for upload in api.get("/v1/uploads", params={"limit": 2}).json()["uploads"]]
+    assert states == ["uploading", "uploading"]
+    before = newest(gateway)["upload_id"]
+    page.set_input_files("#files", files[0])
+    wait_for(page, "ready")
+    assert newest(gateway)["upload_id"] > before
+
+
+def test_unfinished_uploads_of_another_token_are_not_shown(
+    visit: Callable[..., Page],
+    gateway: Gateway,
+    media: Callable[[int], Path],
+) -> None:
+    """The next person at the same computer sees no name of the last one's, who finds them again with the same token."""
+    mine, other = gateway.token(), gateway.token()
+    page, file = visit(mine), media(18 * MIB)
+    begin(page, [file])
+    begun = newest(gateway)["upload_id"]
+    assert mine not in page.evaluate("JSON.stringify({ ...localStorage })")
+    page.evaluate("(token) => { location.hash = `token=${token}`; }", other)
+    until(lambda: page.locator("#unfinished").is_hidden())
+    page.evaluate("sessionStorage.clear()")
+    page.reload()
+    assert page.locator("#unfinished").is_hidden()
+    page.evaluate("(token) => { location.hash = `token=${token}`; }", mine)
+    until(lambda: page.locator("#unfinished .file").all_inner_texts() == [file.name])
+    page.set_input_files("#files", file)
+    wait_for(page, "ready")
+    assert newest(gateway)["upload_id"] == begun
+
+
+def test_list_of_unfinished_uploads_follows_other_tabs(
+    visit: Callable[..., Page],
+    context: BrowserContext,
+    gateway: Gateway,
+    media: Callable[[int], Path],
+) -> None:
+    """What one tab takes off is gone in the other, whose focus stays where it is."""
+    token = gateway.token()
+    page = visit(token)
+    first, second = begin(page, [media(18 * MIB), media(19 * MIB)])
+    other = context.new_page()
+    other.goto(f"{gateway.address}/#token={token}")
+    until(lambda: other.locator("#unfinished li").count() == 2)
+    other.get_by_role("button", name=f"Remove from list: {second}").focus()
+    page.get_by_role("button", name=f"Remove from list: {first}").click()
+    until(lambda: other.locator("#unfinished .file").all_inner_texts() == [second])
+    assert other.evaluate("document.activeElement.getAttribute('aria-label')") == f"Remove from list: {second}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,9 +127,19 @@ def ends(page: Page, media: Callable[[int], Path], folder: Path) -> Iterator[str
 
 
 def before_a_file(page: Page) -> Iterator[str]:
-    """Come back to an upload that is not finished, with no token and with a wrong one."""
-    entry = {"upload_id": "x", "filename": LONG_NAME, "sizeBytes": 3e9, "expiresAt": "2999-01-01T00:00:00Z"}
-    page.evaluate("(entry) => localStorage.setItem('gateway-upload:x', JSON.stringify(entry))", entry)
+    """Come back to uploads that are not finished, with no token and with a wrong one."""
+    claims = page.evaluate("sessionStorage.token.split('.')[1]")
+    owner = json.loads(urlsafe_b64decode(claims + "=="))["jti"]
+    for name in (LONG_NAME, "talk.wav", UNBROKEN_NAME):
+        entry = {
+            "upload_id": name,
+            "filename": name,
+            "sizeBytes": 3e9,
+            "expiresAt": "2999-01-01T00:00:00Z",
+            "owner": owner,
+        }
+        remember = "([name, entry]) => localStorage.setItem(`gateway-upload:${name}`, JSON.stringify(entry))"
+        page.evaluate(remember, [name, entry])
     page.reload()
     until(lambda: page.locator("#unfinished").is_visible())
     yield "unfinished"
