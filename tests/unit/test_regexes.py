@@ -39,7 +39,7 @@ def test_g5_an_expression_comes_back_from_the_worst_text(regex: Found) -> None:
 )
 def test_g5_an_expression_that_goes_back_and_forth_is_found(pattern: str | bytes, method: str) -> None:
     """The texts are bad enough: each well-known mistake is caught."""
-    back, _ = comes_back(Found("here", pattern, 0, (method,)), 3)
+    back, _ = comes_back(Found("here", pattern, 0, (method,)), 1.5)
     assert not back
 
 
