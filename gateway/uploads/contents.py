@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gateway.detection import FileReader
 from gateway.domain.upload import Upload
-from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed, StoreError
+from gateway.storage.errors import PreconditionFailed, StoreError
 from gateway.storage.models import ObjectHead
 from gateway.storage.s3 import S3Store
 from gateway.streaming import files
@@ -20,8 +20,8 @@ from gateway.uploads.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
-_OF_THE_OBJECT = (InvalidRange, NoSuchKey, PreconditionFailed)
-"""They say something of the object. Any other refusal of a read that names a version may be of versions as such."""
+_REFUSALS = frozenset({400, 403, 501})
+"""Statuses by which a store says that it does not read by version, or not for this key; others are of the object."""
 
 
 class Contents(Protocol):
@@ -57,24 +57,21 @@ class StoreReader:
             return b""
         try:
             return await self._get(start, length)
-        except _OF_THE_OBJECT:
-            raise
         except StoreError as exc:
-            if self.version_id is None:
+            if self.version_id is None or exc.status not in _REFUSALS:
                 raise
-            refused = exc
-        # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
-        self.version_id = None
-        data = await self._get(start, length)
-        logger.warning(
-            "versions cannot be read (s3:GetObjectVersion?): what was checked is pinned by its ETag alone",
-            extra={"key": self._key, "error": str(refused)},
-        )
-        return data
+            # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
+            logger.warning(
+                "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
+                extra={"key": self._key, "error": str(exc)},
+            )
+            self.version_id = None
+        return await self._get(start, length)
 
     async def _get(self, start: int, length: int) -> bytes:
-        wanted = {"if_match": self.etag, "version_id": self.version_id}
-        return await self._store.get_object_range(self._key, start, length, **wanted)
+        return await self._store.get_object_range(
+            self._key, start, length, if_match=self.etag, version_id=self.version_id
+        )
 
 
 class DiskReader(FileReader):
