@@ -52,7 +52,7 @@ def can_download(principal: Principal, upload: Upload) -> bool:
 async def _require_unchanged(gateway: Gateway, upload: Upload) -> None:
     """Compare with the ETag that was checked: a store that lets others write (CVE-2026-41145) is not believed.
 
-    By version too: MinIO lets a PUT that names a version write into it.
+    A version that was checked is compared as well: MinIO lets a PUT that names one write into it.
     """
     version_id = upload.observed_version_id
     try:
