@@ -2,7 +2,8 @@
 
 The gateway's key needs `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject`, `s3:AbortMultipartUpload` and
 `s3:ListMultipartUploadParts` on the prefix, and `s3:ListBucket` on the bucket (for a 404 instead of a 403, and for
-readiness), and where versions are kept `s3:GetObjectVersion` and `s3:DeleteObjectVersion`. Checked against SeaweedFS and MinIO; their quirks are named where they are met.
+readiness); where versions are kept also `s3:GetObjectVersion` and `s3:DeleteObjectVersion`. Checked against SeaweedFS
+and MinIO; their quirks are named where they are met.
 """
 
 from __future__ import annotations
