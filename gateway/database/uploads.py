@@ -23,7 +23,8 @@ WEBHOOKS_TOPIC = "webhooks"
 _COLUMNS = """id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type, part_size_bytes,
     part_checksums, checksums, metadata, bucket, object_key, multipart_upload_id, observed_size_bytes, observed_etag,
     content_type, detection, rejection_code, rejection_detail, lease_token, lease_until, created_at, updated_at,
-    expires_at, token_id, max_size_bytes, form_key, path, stream_token, stream_until, streamed_bytes"""
+    expires_at, token_id, max_size_bytes, form_key, path, stream_token, stream_until, streamed_bytes,
+    observed_version_id"""
 
 _SEEN_BY = """tenant_id = %(tenant_id)s AND (%(token_id)s::uuid IS NULL OR (token_id = %(token_id)s AND EXISTS (
     SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
@@ -65,6 +66,7 @@ class Move:
     lease_seconds: float = 0.0
     observed_size_bytes: int | None = None
     observed_etag: str | None = None
+    observed_version_id: str | None = None
     content_type: str | None = None
     detection: Mapping[str, Any] | None = None
     assembly: Sequence[StoredAs] | None = None
@@ -88,6 +90,7 @@ WITH moved AS (
                            ELSE now() + make_interval(secs => %(lease_seconds)s) END,
         observed_size_bytes = coalesce(%(observed_size_bytes)s, observed_size_bytes),
         observed_etag = coalesce(%(observed_etag)s, observed_etag),
+        observed_version_id = coalesce(%(observed_version_id)s, observed_version_id),
         content_type = coalesce(%(content_type)s, content_type),
         detection = coalesce(%(detection)s, detection),
         assembly = coalesce(%(assembly)s, assembly),
@@ -128,6 +131,7 @@ async def move(connection: Connection, upload_id: UUID, change: Move) -> Upload 
             "lease_seconds": change.lease_seconds,
             "observed_size_bytes": change.observed_size_bytes,
             "observed_etag": change.observed_etag,
+            "observed_version_id": change.observed_version_id,
             "content_type": change.content_type,
             "detection": Jsonb(change.detection) if change.detection is not None else None,
             "assembly": Jsonb(change.assembly) if change.assembly is not None else None,
@@ -231,13 +235,8 @@ async def list_page(
             AND (%(state)s::text IS NULL OR state = %(state)s)
             AND (%(before)s::uuid IS NULL OR id < %(before)s)
         ORDER BY id DESC LIMIT %(limit)s""",
-        {
-            "tenant_id": principal.tenant_id,
-            "token_id": principal.token_id,
-            "state": state,
-            "before": before,
-            "limit": limit,
-        },
+        {"tenant_id": principal.tenant_id, "token_id": principal.token_id}
+        | {"state": state, "before": before, "limit": limit},
     )
     return [_upload(row) for row in rows]
 

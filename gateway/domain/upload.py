@@ -83,6 +83,7 @@ class Upload:
     stream_token: UUID | None = None
     stream_until: datetime | None = None
     streamed_bytes: int | None = None
+    observed_version_id: str | None = None
 
     @property
     def on_disk(self) -> bool:

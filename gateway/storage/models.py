@@ -63,3 +63,8 @@ class ObjectHead:
     metadata: Mapping[str, str] = field(default_factory=dict)
     last_modified: datetime | None = None
     version_id: str | None = None
+
+    @property
+    def lasting_version_id(self) -> str | None:
+        """Return the version that a later write leaves alone; None where it takes its place, as that of `null` does."""
+        return None if self.version_id == "null" else self.version_id or None

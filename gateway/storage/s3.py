@@ -2,7 +2,8 @@
 
 The gateway's key needs `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject`, `s3:AbortMultipartUpload` and
 `s3:ListMultipartUploadParts` on the prefix, and `s3:ListBucket` on the bucket (for a 404 instead of a 403, and for
-readiness). Checked against SeaweedFS and MinIO; their quirks are named where they are met.
+readiness); where versions are kept also `s3:GetObjectVersion` and `s3:DeleteObjectVersion`. Checked against SeaweedFS
+and MinIO; their quirks are named where they are met.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
@@ -20,7 +21,7 @@ from gateway.storage.clock import StoreClock, utc_now
 from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
 from gateway.storage.models import CompletedPart, ObjectHead, StoreConfig, StoredPart
 from gateway.storage.transport import Answer, Body, Call, Transport
-from gateway.storage.wire import Element, complete_body
+from gateway.storage.wire import complete_body, stored_part
 
 __all__ = ["CompletedPart", "ObjectHead", "S3Store", "StoreConfig", "StoredPart", "open_store"]
 
@@ -28,6 +29,7 @@ _PAGE = 1000  # S3's largest page of parts
 _MAX_PAGES = 40  # 10,000 parts are 10 pages; SeaweedFS lists both copies of a part that was sent again
 _MAX_PARTS = 10_000
 _NO_CONTENT = frozenset({200, 204})
+_PARTIAL = frozenset({206})
 _PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
@@ -122,7 +124,7 @@ class S3Store:
             pairs.insert(1, ("part-number-marker", str(marker)))
         answer = await self._transport.call(Call("ListParts", "GET", key, pairs, xml=True))
         try:
-            return [_stored_part(item) for item in answer.xml.all("Part")], answer.xml.get("IsTruncated") == "true"
+            return [stored_part(item) for item in answer.xml.all("Part")], answer.xml.get("IsTruncated") == "true"
         except ValueError as exc:
             raise StoreError(operation="ListParts", message="a part that cannot be read") from exc
 
@@ -156,12 +158,14 @@ class S3Store:
         pairs = [("uploadId", multipart_upload_id)]
         await self._transport.call(Call("AbortMultipartUpload", "DELETE", key, pairs, ok=_NO_CONTENT))
 
-    async def head_object(self, key: str, *, if_match: str | None = None) -> ObjectHead:
+    async def head_object(self, key: str, *, if_match: str | None = None, version_id: str | None = None) -> ObjectHead:
         """Describe an object. Raises NoSuchKey, or PreconditionFailed when its etag is not *if_match*."""
-        answer = await self._transport.call(Call("HeadObject", "HEAD", key, headers=_if_match(if_match)))
-        return _object_head(answer)
+        call = Call("HeadObject", "HEAD", key, _version(version_id), _if_match(if_match))
+        return _object_head(await self._transport.call(call))
 
-    async def get_object_range(self, key: str, start: int, length: int, *, if_match: str | None) -> bytes:
+    async def get_object_range(
+        self, key: str, start: int, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> bytes:
         """Read exactly *length* bytes from *start* on.
 
         Raises PreconditionFailed when the object is another, InvalidRange when it ends before *start* (an empty one
@@ -170,7 +174,9 @@ class S3Store:
         if start < 0 or length < 1:
             raise ValueError("a range starts at 0 or later and has at least one byte")
         headers = {"range": f"bytes={start}-{start + length - 1}", **_if_match(if_match)}
-        call = Call("GetObject", "GET", key, (), headers, ok=frozenset({206}), max_answer_bytes=length, raw=True)
+        call = Call(
+            "GetObject", "GET", key, _version(version_id), headers, ok=_PARTIAL, max_answer_bytes=length, raw=True
+        )
         answer = await self._transport.call(call)
         seen = answer.headers.get("Content-Range", "")
         if len(answer.body) != length or not seen.startswith(f"bytes {start}-{start + length - 1}/"):
@@ -194,9 +200,8 @@ class S3Store:
 
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         """Delete an object; one that is not there is fine."""
-        pairs = [] if version_id is None else [("versionId", version_id)]
         try:
-            await self._transport.call(Call("DeleteObject", "DELETE", key, pairs, ok=_NO_CONTENT))
+            await self._transport.call(Call("DeleteObject", "DELETE", key, _version(version_id), ok=_NO_CONTENT))
         except NoSuchKey:
             return
 
@@ -235,6 +240,10 @@ def _object_headers(content_type: str, metadata: Mapping[str, str] | None) -> di
     return headers | {f"x-amz-meta-{name.lower()}": _header_value(value) for name, value in (metadata or {}).items()}
 
 
+def _version(version_id: str | None) -> list[tuple[str, str]]:
+    return [] if version_id is None else [("versionId", version_id)]
+
+
 def _if_match(etag: str | None) -> dict[str, str]:
     return {} if etag is None else {"if-match": f'"{etag}"'}
 
@@ -251,17 +260,6 @@ def _etag(answer: Answer, operation: str) -> str:
     if not value:
         raise StoreError(operation=operation, status=answer.status, message="an answer without ETag")
     return value
-
-
-def _stored_part(item: Element) -> StoredPart:
-    modified = datetime.fromisoformat(item.get("LastModified"))
-    return StoredPart(
-        part_number=int(item.get("PartNumber")),
-        size_bytes=int(item.get("Size")),
-        etag=item.get("ETag").strip('"'),
-        last_modified=modified if modified.tzinfo else modified.replace(tzinfo=UTC),
-        checksum_sha256=item.get("ChecksumSHA256") or None,
-    )
 
 
 def _object_head(answer: Answer) -> ObjectHead:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -27,7 +28,7 @@ from gateway.storage.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from gateway.storage.models import CompletedPart
+from gateway.storage.models import CompletedPart, StoredPart
 
 _MAX_DEPTH = 16
 _MAX_ELEMENTS = 100_000  # 1,000 parts, both copies of each, with every checksum are 20,000
@@ -214,6 +215,18 @@ def read_answer(operation: str, status: int, data: bytes) -> Element:
     if root.name == "Error":
         raise failure(operation, status, data)
     return root
+
+
+def stored_part(item: Element) -> StoredPart:
+    """Read one part of a ListParts answer. Raises ValueError when it cannot be read."""
+    modified = datetime.fromisoformat(item.get("LastModified"))
+    return StoredPart(
+        part_number=int(item.get("PartNumber")),
+        size_bytes=int(item.get("Size")),
+        etag=item.get("ETag").strip('"'),
+        last_modified=modified if modified.tzinfo else modified.replace(tzinfo=UTC),
+        checksum_sha256=item.get("ChecksumSHA256") or None,
+    )
 
 
 def complete_body(parts: Sequence[CompletedPart]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,16 @@ from typing import Protocol
 
 from gateway.detection import FileReader
 from gateway.domain.upload import Upload
-from gateway.storage.errors import PreconditionFailed
+from gateway.storage.errors import PreconditionFailed, StoreError
 from gateway.storage.models import ObjectHead
 from gateway.storage.s3 import S3Store
 from gateway.streaming import files
 from gateway.uploads.gateway import Gateway
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS = frozenset({400, 403, 501})
+"""Statuses by which a store says that it does not read by version, or not for this key; others are of the object."""
 
 
 class Contents(Protocol):
@@ -23,6 +29,8 @@ class Contents(Protocol):
 
     size_bytes: int
     etag: str
+    version_id: str | None
+    """What the store knows it by for good, None where a later write takes its place."""
 
     async def read(self, start: int, length: int) -> bytes:
         """Return up to *length* bytes from *start*."""
@@ -30,12 +38,16 @@ class Contents(Protocol):
 
 
 class StoreReader:
-    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error."""
+    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error.
+
+    In a bucket that keeps versions every read names the version too, and what is written later does not matter.
+    """
 
     def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
         self._store = store
         self._key = key
         self.etag = head.etag
+        self.version_id = head.lasting_version_id
         self.size_bytes = head.size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
@@ -43,11 +55,29 @@ class StoreReader:
         length = min(length, self.size_bytes - start)
         if length <= 0:
             return b""
-        return await self._store.get_object_range(self._key, start, length, if_match=self.etag)
+        try:
+            return await self._get(start, length)
+        except StoreError as exc:
+            if self.version_id is None or exc.status not in _REFUSALS:
+                raise
+            # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
+            logger.warning(
+                "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
+                extra={"key": self._key, "error": str(exc)},
+            )
+            self.version_id = None
+        return await self._get(start, length)
+
+    async def _get(self, start: int, length: int) -> bytes:
+        return await self._store.get_object_range(
+            self._key, start, length, if_match=self.etag, version_id=self.version_id
+        )
 
 
 class DiskReader(FileReader):
     """Read a file that the gateway received itself; its etag says which version of it this is."""
+
+    version_id: str | None = None
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

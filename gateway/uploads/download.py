@@ -39,6 +39,7 @@ async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> S
         seconds,
         response_content_disposition=attachment(upload.filename),
         response_content_type=upload.content_type,
+        version_id=upload.observed_version_id,
     )
 
 
@@ -49,11 +50,15 @@ def can_download(principal: Principal, upload: Upload) -> bool:
 
 
 async def _require_unchanged(gateway: Gateway, upload: Upload) -> None:
-    """Compare with the ETag that was checked: a store that lets others write (CVE-2026-41145) is not believed."""
+    """Compare with the ETag that was checked: a store that lets others write (CVE-2026-41145) is not believed.
+
+    A version that was checked is compared as well: MinIO lets a PUT that names one write into it.
+    """
+    version_id = upload.observed_version_id
     try:
-        await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag)
+        await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag, version_id=version_id)
     except PreconditionFailed:
         raise ObjectChanged from None
     except NoSuchKey:
-        await require_absent(gateway.store, upload.object_key)
+        await require_absent(gateway.store, upload.object_key, version_id=version_id)
         raise ObjectChanged from None

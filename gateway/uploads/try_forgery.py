@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 FORGEABLE = (
     "THE STORE ACCEPTS WRITES WITHOUT A SIGNATURE (CVE-2026-41145): whoever has seen one of its URLs can write with "
     "the rights of that URL's key. Update it, or refuse x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER "
-    "without an Authorization header at a proxy, and sign URLs with a key of their own "
-    "(GATEWAY_S3_SIGNING_ACCESS_KEY_ID)."
+    "without an Authorization header at a proxy, sign URLs with a key of their own (GATEWAY_S3_SIGNING_ACCESS_KEY_ID), "
+    "and let the bucket keep versions."
 )
 
 

@@ -125,6 +125,7 @@ async def _accept(gateway: Gateway, upload: Upload, head: Contents, verdict: Ver
         fence=upload.lease_token,
         observed_size_bytes=head.size_bytes,
         observed_etag=head.etag,
+        observed_version_id=head.version_id,
         content_type=verdict.media_type,
         detection=verdict.to_dict(),
         data=facts,
