@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from gateway.cli.dev import app as dev_app
 from gateway.dev import postgres, seaweedfs
-from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.dev.store import StoreServer
 from tests.conftest import missing
+from tests.e2e.receiver import receiving
 from tests.processes import Process, assert_gone, make_mp3, upload_by_hand
 
 KEY = "a-development-key"
@@ -176,20 +176,39 @@ def test_mistakes_are_one_line(
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
-def test_own_database_and_store_are_used(
-    database_url: str, postgres_server: PostgresServer, store_server: StoreServer, tmp_path: Path
-) -> None:
-    """With both parts given, only API and worker are started, and they work on the given ones."""
-    own = {
+def _own(database_url: str, store: StoreServer) -> dict[str, str]:
+    """Give the settings of somebody who has a database and a store."""
+    return {
         "GATEWAY_DATABASE_URL": database_url,
-        "GATEWAY_S3_ENDPOINT": store_server.endpoint,
-        "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
-        "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
+        "GATEWAY_S3_ENDPOINT": store.endpoint,
+        "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
+        "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
     }
-    with _dev(tmp_path, **own) as dev:
+
+
+def test_own_database_and_store_are_used(database_url: str, store_server: StoreServer, tmp_path: Path) -> None:
+    """With both parts given, only API and worker are started, and they work on the given ones."""
+    with _dev(tmp_path, **_own(database_url, store_server)) as dev:
         assert {child.cmdline()[3] for child in dev.process.children()} == {"serve", "worker"}
         assert upload_by_hand(dev.address, dev.key, make_mp3(tmp_path / "tone.mp3")).json()["state"] == "ready"
     assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_webhooks_reach_this_machine(database_url: str, store_server: StoreServer, tmp_path: Path) -> None:
+    """Out of the box a webhook may go to http://127.0.0.1: a test message arrives, and so does a ready upload."""
+    with _dev(tmp_path, **_own(database_url, store_server)) as dev, receiving() as receiver:
+        headers = {"Authorization": f"Bearer {dev.key}"}
+        created = httpx.post(f"{dev.address}/v1/webhooks", json={"url": receiver.url}, headers=headers)
+        assert created.status_code == 201, created.text
+        secret = created.json()["secret"]
+        tried = httpx.post(f"{dev.address}{created.headers['location']}/test", headers=headers, timeout=30)
+        assert tried.json() == {"delivered": True, "status": 204, "error": None}
+        (test,) = receiver.received
+        assert test.read(secret)["type"] == "webhook.test"
+        ready = upload_by_hand(dev.address, dev.key, make_mp3(tmp_path / "tone.mp3")).json()
+        _, message = receiver.wait(2)
+        assert (message.read(secret)["type"], ready["state"]) == ("upload.ready", "ready")
+        assert message.read(secret)["data"]["upload_id"] == ready["upload_id"]
 
 
 def test_minio_is_run_where_there_is_one(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def gateway_environment(
         "GATEWAY_ALLOWED_ORIGINS": ",".join(allowed_origins),
         "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
         "GATEWAY_UPLOAD_PAGE": "token",
+        "GATEWAY_WEBHOOK_SECRET": secrets.token_urlsafe(32),
+        "GATEWAY_WEBHOOK_PRIVATE_HOSTS": "true",
         # Part sizes that make a file of a few MiB an upload of several parts.
         "GATEWAY_MIN_PART_SIZE": str(5 * 1024 * 1024),
     }

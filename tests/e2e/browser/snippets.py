@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -48,11 +48,20 @@ def bundle(entry: Path, packages: str, folder: Path) -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, gateway: Gateway, port: int) -> Iterator[httpx.Client]:
-    """Run a backend until it listens, and give a client of it."""
-    environment = {"GATEWAY_URL": gateway.address, "GATEWAY_KEY": gateway.key, "PORT": str(port)}
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment})
-    try:
+def running(
+    command: Sequence[str],
+    folder: Path,
+    gateway: Gateway,
+    port: int,
+    more: Mapping[str, str] | None = None,
+    output: Path | None = None,
+) -> Iterator[httpx.Client]:
+    """Run a backend until it listens, and give a client of it; what it prints can be had in a file."""
+    environment = {"GATEWAY_URL": gateway.address, "GATEWAY_KEY": gateway.key, "PORT": str(port), **(more or {})}
+    with ExitStack() as parts:
+        printed = parts.enter_context(output.open("wb")) if output else None
+        process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=printed)
+        parts.callback(_stop, process)
         deadline = time.monotonic() + 60
         while not accepts(port):
             assert process.poll() is None, "the program ended"
@@ -60,10 +69,12 @@ def running(command: Sequence[str], folder: Path, gateway: Gateway, port: int) -
             time.sleep(0.05)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             yield client
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
-def program(name: str, folder: Path) -> Path:
+def program(name: str, folder: Path, page: str = "backend.md") -> Path:
     """Write the program that names itself *name* in its first line."""
     marks = (f"# {name}\n", f"// {name}\n")
-    [body] = [
-        body for language in ("python", "js") for body in blocks("backend.md", language) if body.startswith(marks)
-    ]
+    [body] = [body for language in ("python", "js") for body in blocks(page, language) if body.startswith(marks)]
     path = folder / name
     path.write_text(body)
     return path
+
+
+def node_for(folder: Path, *packages: str) -> str:
+    """Let programs in *folder* use the tests' packages, and give Node."""
+    node = shutil.which("node")
+    if node is None or not all((NODE_MODULES / name).exists() for name in packages):
+        missing(f"Node or one of {', '.join(packages)} is not installed: npm ci in tests/e2e/browser")
+    (folder / "node_modules").symlink_to(NODE_MODULES)
+    (folder / "package.json").write_text('{"type": "module"}')
+    return node
 
 
 @pytest.fixture(params=["fastapi_app.py", "django_app.py", "express_app.js"])
@@ -43,12 +51,7 @@ def backend(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) ->
     elif name.startswith("django"):
         command = [sys.executable, str(path), "runserver", "--noreload", f"127.0.0.1:{port}"]
     else:
-        node = shutil.which("node")
-        if node is None or not (NODE_MODULES / "express").exists():
-            missing("Node or express is not installed: npm ci in tests/e2e/browser")
-        (tmp_path / "node_modules").symlink_to(NODE_MODULES)
-        (tmp_path / "package.json").write_text('{"type": "module"}')
-        command = [node, str(path)]
+        command = [node_for(tmp_path, "express"), str(path)]
     with running(command, tmp_path, gateway, port) as client:
         yield client
 
@@ -75,6 +78,39 @@ def test_backend_gives_tokens_and_believes_the_gateway(
     assert taken.status_code == 201, taken.text
     assert taken.json()["object_key"] == created["object_key"]
     assert stored_sha256(s3, BUCKET, taken.json()["object_key"]) == sha256_of(file)
+
+
+def test_express_receiver_of_webhooks_keeps_each_ready_upload_once(
+    gateway: Gateway, media: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """It takes what the gateway signed, a ready upload once however often it is told, and nothing from anybody else."""
+    path, [port], output = program("webhook_receiver.js", tmp_path, "webhooks.md"), free_ports(1), tmp_path / "printed"
+    body = media(1000).read_bytes()
+    token = gateway.token(metadata={"user_id": "7"})
+    with gateway.api() as api, gateway.api(token) as user:
+        made = api.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{port}/webhooks/uploads"}).json()
+        where, secret = f"/v1/webhooks/{made['webhook_id']}", {"WEBHOOK_SECRET": made["secret"]}
+        command = [node_for(tmp_path, "express", "standardwebhooks"), str(path)]
+        with running(command, tmp_path, gateway, port, secret, output) as receiver:
+            assert api.post(f"{where}/test").json() == {"delivered": True, "status": 204, "error": None}
+            created = user.post("/v1/uploads", json={"filename": "talk.wav", "size_bytes": len(body)}).json()
+            [part] = created["parts"]
+            httpx.put(part["url"], content=body, headers=part["headers"], trust_env=False).raise_for_status()
+            ready = user.post(f"/v1/uploads/{created['upload_id']}/complete").json()
+
+            def delivered() -> list[dict[str, Any]]:
+                found: list[dict[str, Any]] = api.get(f"{where}/deliveries?state=delivered").json()["deliveries"]
+                return found
+
+            until(lambda: bool(delivered()))
+            [delivery] = delivered()
+            api.post(f"{where}/deliveries/{delivery['delivery_id']}/resend").raise_for_status()
+            until(lambda: bool(delivered()))
+            assert delivered()[0]["last_attempt_at"] > delivery["last_attempt_at"]
+            forged = {"type": "upload.ready", "data": {**ready, "upload_id": "forged"}}
+            assert receiver.post("/webhooks/uploads", json=forged).status_code == 401
+        api.delete(where).raise_for_status()
+    assert output.read_text().splitlines() == [f"ready: {ready['upload_id']} {ready['object_key']} 7"]
 
 
 def test_page_of_the_documentation_uploads(
