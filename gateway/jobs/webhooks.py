@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 """Time between two looks where nothing wakes: for what is tried again, and for notices that were lost."""
 
-CALM_SECONDS = 0.05
+CALM_SECONDS = 0.01
 """Least time between two looks, so that a thousand messages that end one by one do not ask a thousand times."""
 
 

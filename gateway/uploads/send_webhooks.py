@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 64
 """Messages on their way from one process."""
 
-AT_ONCE_EACH = 4
+AT_ONCE_EACH = 8
 """Of them to one webhook; one that fails gets a single one, so that dead receivers leave room for the others."""
 
 CLAIM_SECONDS = 4 * TIMEOUT_SECONDS
