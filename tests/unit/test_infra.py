@@ -76,7 +76,7 @@ def test_ports_are_published_on_loopback_only() -> None:
 def test_no_secret_has_a_default() -> None:
     """Each secret of the compose file has to be set: a default one would be everybody's."""
     text = (INFRA / "compose.yaml").read_text()
-    for name in ("POSTGRES_PASSWORD", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "TOKEN_SECRET"):
+    for name in ("POSTGRES_PASSWORD", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "TOKEN_SECRET", "WEBHOOK_SECRET"):
         uses = re.findall(rf"\$\{{{name}([^}}]*)}}", text)
         assert uses, name
         assert all(use.startswith(":?") for use in uses), name
