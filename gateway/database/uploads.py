@@ -90,7 +90,9 @@ WITH moved AS (
                            ELSE now() + make_interval(secs => %(lease_seconds)s) END,
         observed_size_bytes = coalesce(%(observed_size_bytes)s, observed_size_bytes),
         observed_etag = coalesce(%(observed_etag)s, observed_etag),
-        observed_version_id = coalesce(%(observed_version_id)s, observed_version_id),
+        -- The last word is the check's: one that could not read by version has pinned none.
+        observed_version_id = CASE WHEN %(to)s = 'ready' THEN %(observed_version_id)s
+                                   ELSE coalesce(%(observed_version_id)s, observed_version_id) END,
         content_type = coalesce(%(content_type)s, content_type),
         detection = coalesce(%(detection)s, detection),
         assembly = coalesce(%(assembly)s, assembly),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.storage.sigv4 import Credentials
 
@@ -53,6 +53,18 @@ class CompletedPart:
     checksum_sha256: str | None = None
 
 
+class Assembled(NamedTuple):
+    """Name what CompleteMultipartUpload made; `version_id` is None where no version lasts."""
+
+    etag: str
+    version_id: str | None
+
+
+def lasting(version_id: str | None) -> str | None:
+    """Return a version that a later write leaves alone; None where it takes its place, as that of `null` does."""
+    return None if version_id == "null" else version_id or None
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
     """Describe an object as the store sees it. `etag` is without quotes; metadata names are lower case."""
@@ -63,8 +75,3 @@ class ObjectHead:
     metadata: Mapping[str, str] = field(default_factory=dict)
     last_modified: datetime | None = None
     version_id: str | None = None
-
-    @property
-    def lasting_version_id(self) -> str | None:
-        """Return the version that a later write leaves alone; None where it takes its place, as that of `null` does."""
-        return None if self.version_id == "null" else self.version_id or None

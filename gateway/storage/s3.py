@@ -19,11 +19,11 @@ import aiohttp
 
 from gateway.storage.clock import StoreClock, utc_now
 from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
-from gateway.storage.models import CompletedPart, ObjectHead, StoreConfig, StoredPart
+from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, StoredPart, lasting
 from gateway.storage.transport import Answer, Body, Call, Transport
 from gateway.storage.wire import complete_body, stored_part
 
-__all__ = ["CompletedPart", "ObjectHead", "S3Store", "StoreConfig", "StoredPart", "open_store"]
+__all__ = ["Assembled", "CompletedPart", "ObjectHead", "S3Store", "StoreConfig", "StoredPart", "open_store"]
 
 _PAGE = 1000  # S3's largest page of parts
 _MAX_PAGES = 40  # 10,000 parts are 10 pages; SeaweedFS lists both copies of a part that was sent again
@@ -130,8 +130,8 @@ class S3Store:
 
     async def complete_multipart_upload(
         self, key: str, multipart_upload_id: str, parts: Sequence[CompletedPart], *, if_none_match: bool = False
-    ) -> str:
-        """Assemble the parts and return the object's etag.
+    ) -> Assembled:
+        """Assemble the parts and return the object's etag and, in a bucket that keeps versions, its version.
 
         Raises NoSuchUpload also when an earlier try did the work and its answer was lost: look for the object then.
         With *if_none_match* an existing object stays and PreconditionFailed is raised.
@@ -151,7 +151,9 @@ class S3Store:
             timeout_seconds=self._config.complete_timeout_seconds,
             xml=True,
         )
-        return _required(await self._transport.call(call), call.operation, "ETag").strip('"')
+        answer = await self._transport.call(call)
+        etag = _required(answer, call.operation, "ETag").strip('"')
+        return Assembled(etag, lasting(answer.headers.get("x-amz-version-id")))
 
     async def abort_multipart_upload(self, key: str, multipart_upload_id: str) -> None:
         """Drop a multipart upload and its parts. Raises NoSuchUpload."""

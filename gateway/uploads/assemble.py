@@ -19,7 +19,7 @@ from gateway.storage.errors import (
     PreconditionFailed,
     StoreError,
 )
-from gateway.storage.models import CompletedPart, ObjectHead
+from gateway.storage.models import Assembled, CompletedPart, ObjectHead, lasting
 from gateway.uploads.gateway import Gateway
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
         # What was received is one file already, and was safe on the disk before it was claimed.
         return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING))
     try:
-        etag = await _etag_of_object(gateway, upload, assembly)
+        made = await _object_of(gateway, upload, assembly)
     except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
         await _reopen(gateway, upload)
         raise PartsMismatch("The store no longer holds a part as it was listed. Send it again and complete.") from exc
@@ -51,21 +51,22 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
         )
         await _reopen(gateway, upload)
         raise
-    if etag is None:
+    if made is None:
         lost = "The store no longer holds the parts of this upload. Upload the file again."
         return await _reject(gateway, upload, "parts_lost", lost)
-    return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING, observed_etag=etag))
+    change = Move(State.COMPLETING, State.VALIDATING, observed_etag=made.etag, observed_version_id=made.version_id)
+    return await _move(gateway, upload, change)
 
 
-async def _etag_of_object(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> str | None:
-    """Return the etag of the object, or None when there are neither parts nor an object made of them before."""
+async def _object_of(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> Assembled | None:
+    """Return what names the object, or None when there are neither parts nor an object made of them before."""
     try:
         return await _complete(gateway, upload, assembly)
     except (NoSuchUpload, PreconditionFailed):
-        return await _etag_of_earlier(gateway, upload)
+        return await _made_earlier(gateway, upload)
 
 
-async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> str:
+async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> Assembled:
     if assembly is None or upload.multipart_upload_id is None:
         raise NoSuchUpload
     parts = [CompletedPart(number, etag, checksum) for number, _, etag, checksum in assembly]
@@ -77,7 +78,7 @@ async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] |
     )
 
 
-async def _etag_of_earlier(gateway: Gateway, upload: Upload) -> str | None:
+async def _made_earlier(gateway: Gateway, upload: Upload) -> Assembled | None:
     """Tell a completion whose answer was lost from parts that are gone.
 
     The store knows no such multipart upload in both cases; an object with our upload_id in its metadata is the first.
@@ -87,7 +88,7 @@ async def _etag_of_earlier(gateway: Gateway, upload: Upload) -> str | None:
     except NoSuchKey:
         await require_absent(gateway.store, upload.object_key)
         return None
-    return head.etag if _is_ours(upload, head) else None
+    return Assembled(head.etag, lasting(head.version_id)) if _is_ours(upload, head) else None
 
 
 async def _reject(gateway: Gateway, upload: Upload, code: str, detail: str) -> Upload:

@@ -7,13 +7,14 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from gateway.detection import FileReader
 from gateway.domain.upload import Upload
 from gateway.storage.errors import PreconditionFailed, StoreError
-from gateway.storage.models import ObjectHead
+from gateway.storage.models import ObjectHead, lasting
 from gateway.storage.s3 import S3Store
 from gateway.streaming import files
 from gateway.uploads.gateway import Gateway
@@ -47,7 +48,7 @@ class StoreReader:
         self._store = store
         self._key = key
         self.etag = head.etag
-        self.version_id = head.lasting_version_id
+        self.version_id = lasting(head.version_id)
         self.size_bytes = head.size_bytes
 
     async def read(self, start: int, length: int) -> bytes:
@@ -60,11 +61,7 @@ class StoreReader:
         except StoreError as exc:
             if self.version_id is None or exc.status not in _REFUSALS:
                 raise
-            # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
-            logger.warning(
-                "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
-                extra={"key": self._key, "error": str(exc)},
-            )
+            _warn(self._key, exc)
             self.version_id = None
         return await self._get(start, length)
 
@@ -72,6 +69,27 @@ class StoreReader:
         return await self._store.get_object_range(
             self._key, start, length, if_match=self.etag, version_id=self.version_id
         )
+
+
+async def _open_object(gateway: Gateway, upload: Upload) -> StoreReader:
+    """Open the version that was assembled: a later one may be a forged write, and on MinIO of any ETag it likes."""
+    key, version_id = upload.object_key, upload.observed_version_id
+    try:
+        head = await gateway.store.head_object(key, if_match=upload.observed_etag, version_id=version_id)
+    except StoreError as exc:
+        if version_id is None or exc.status not in _REFUSALS:
+            raise
+        _warn(key, exc)
+        head = replace(await gateway.store.head_object(key, if_match=upload.observed_etag), version_id=None)
+    return StoreReader(gateway.store, key, head)
+
+
+def _warn(key: str, error: StoreError) -> None:
+    # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
+    logger.warning(
+        "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
+        extra={"key": key, "error": str(error)},
+    )
 
 
 class DiskReader(FileReader):
@@ -97,8 +115,7 @@ async def open_contents(gateway: Gateway, upload: Upload) -> AsyncIterator[Conte
     `observed_etag` or changes before the block ends.
     """
     if upload.path is None:
-        head = await gateway.store.head_object(upload.object_key, if_match=upload.observed_etag)
-        yield StoreReader(gateway.store, upload.object_key, head)
+        yield await _open_object(gateway, upload)
         return
     path = await asyncio.to_thread(files.find, Path(upload.path))
     async with await asyncio.to_thread(DiskReader, path) as reader:

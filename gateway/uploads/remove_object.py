@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from gateway.domain.errors import Unavailable
-from gateway.storage.errors import AccessDenied, NoSuchKey
+from gateway.storage.errors import AccessDenied, NoSuchKey, StoreError
 from gateway.storage.s3 import S3Store
 
 logger = logging.getLogger(__name__)
@@ -14,12 +15,17 @@ MOST_VERSIONS = 100
 """Versions removed in one go: a form can be sent again and again. The rest waits for the next sweep."""
 
 
-async def remove_object(store: S3Store, key: str) -> None:
+async def remove_object(store: S3Store, key: str, *, version_id: str | None = None) -> None:
     """Delete every version of an object; one that is not there is fine.
 
-    Where versions are kept a plain DELETE hides refused content and leaves it to whoever asks for its version.
-    Raises Unavailable when there are more versions than one call removes.
+    Where versions are kept a plain DELETE hides refused content and leaves it to whoever asks for its version. A known
+    *version_id* is deleted also when something hides it already. Raises Unavailable when there are more versions than
+    one call removes.
     """
+    if version_id is not None:
+        # Refused: what follows goes without naming it first, and says what is missing.
+        with suppress(StoreError):
+            await store.delete_object(key, version_id=version_id)
     for _ in range(MOST_VERSIONS):
         try:
             head = await store.head_object(key)

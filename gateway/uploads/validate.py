@@ -67,7 +67,7 @@ async def _decide(gateway: Gateway, upload: Upload) -> Upload:
     except (PreconditionFailed, InvalidRange):
         return await _reject(gateway, upload, _CHANGED, None)
     except NoSuchKey:
-        await require_absent(gateway.store, upload.object_key)
+        await require_absent(gateway.store, upload.object_key, version_id=upload.observed_version_id)
         return await _reject(gateway, upload, _MISSING, None)
     except FileNotFoundError:
         return await _reject(gateway, upload, _MISSING, None)

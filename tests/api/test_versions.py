@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import SecretStr
 
+from gateway.storage.s3 import S3Store
 from gateway.storage.transport import Call
 from tests.api.conftest import Api, OpenApi, mp3_bytes
 from tests.api.uploaders import SECRET, issue
@@ -125,6 +126,41 @@ async def test_a1_a13_downloads_are_of_the_version_that_was_checked(api: Api, bo
     await api.gateway.store.delete_object(key)
     assert (await api.store.get(before.split("?")[0])).status_code in (403, 404)
     assert await _got(api, before) == await _got(api, await _link(api, upload)) == body
+
+
+async def test_a13_what_is_written_right_after_the_assembly_is_not_what_is_checked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forged write of the same ETag before the check's first look is neither checked nor given out."""
+    assemble = S3Store.complete_multipart_upload
+
+    async def then_forged(self: S3Store, key: str, *args: Any, **options: Any) -> Any:
+        made = await assemble(self, key, *args, **options)
+        await _write(api, key, etag=made.etag)
+        return made
+
+    monkeypatch.setattr(S3Store, "complete_multipart_upload", then_forged)
+    upload = await api.ready(mp3_bytes())
+    assert upload["state"] == "ready"
+    assert await api.gateway.store.get_object_range(upload["object_key"], 0, len(OTHER), if_match=None) == OTHER
+    assert await _got(api, await _link(api, upload)) == mp3_bytes()
+
+
+async def test_refused_content_is_in_no_version_though_a_delete_marker_hides_it(
+    api: Api, bucket: str, boto3_s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version that was assembled is looked at, and removed, by its id when the key alone leads nowhere."""
+    assemble = S3Store.complete_multipart_upload
+
+    async def then_hidden(self: S3Store, key: str, *args: Any, **options: Any) -> Any:
+        made = await assemble(self, key, *args, **options)
+        await self.delete_object(key)
+        return made
+
+    monkeypatch.setattr(S3Store, "complete_multipart_upload", then_hidden)
+    refused = await api.ready(b"MZ no media")
+    assert (refused["state"], refused["rejection"]["code"]) == ("rejected", "type_not_recognised")
+    assert "Versions" not in boto3_s3.list_object_versions(Bucket=bucket, Prefix=refused["object_key"])
 
 
 async def test_a1_a_version_keeps_when_the_bucket_keeps_no_more(api: Api, bucket: str, boto3_s3: Any) -> None:

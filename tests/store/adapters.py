@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from gateway.storage.admin import open_admin, translate
 from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
-from gateway.storage.models import CompletedPart, ObjectHead, StoreConfig, StoredPart
+from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, StoredPart, lasting
 from gateway.storage.s3 import S3Store
 
 
@@ -102,7 +102,7 @@ class BotoStore:
 
     async def complete_multipart_upload(
         self, key: str, multipart_upload_id: str, parts: Sequence[CompletedPart], *, if_none_match: bool = False
-    ) -> str:
+    ) -> Assembled:
         listed = [
             {"PartNumber": part.part_number, "ETag": f'"{part.etag}"'}
             | ({} if part.checksum_sha256 is None else {"ChecksumSHA256": part.checksum_sha256})
@@ -115,13 +115,13 @@ class BotoStore:
             MultipartUpload={"Parts": listed},
             IfNoneMatch="*" if if_none_match else None,
         )
-        return str(answer["ETag"]).strip('"')
+        return Assembled(answer["ETag"].strip('"'), lasting(answer.get("VersionId")))
 
     async def abort_multipart_upload(self, key: str, multipart_upload_id: str) -> None:
         await self._ask("abort_multipart_upload", Key=key, UploadId=multipart_upload_id)
 
-    async def head_object(self, key: str, *, if_match: str | None = None) -> ObjectHead:
-        answer = await self._ask("head_object", Key=key, IfMatch=_quoted(if_match))
+    async def head_object(self, key: str, *, if_match: str | None = None, version_id: str | None = None) -> ObjectHead:
+        answer = await self._ask("head_object", Key=key, IfMatch=_quoted(if_match), VersionId=version_id)
         return ObjectHead(
             answer["ContentLength"],
             answer["ETag"].strip('"'),
@@ -131,9 +131,11 @@ class BotoStore:
             answer.get("VersionId"),
         )
 
-    async def get_object_range(self, key: str, start: int, length: int, *, if_match: str | None) -> bytes:
+    async def get_object_range(
+        self, key: str, start: int, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> bytes:
         wanted = f"bytes={start}-{start + length - 1}"
-        answer = await self._ask("get_object", Key=key, Range=wanted, IfMatch=_quoted(if_match))
+        answer = await self._ask("get_object", Key=key, Range=wanted, IfMatch=_quoted(if_match), VersionId=version_id)
         body = await self._read(answer["Body"])
         if len(body) != length:
             raise StoreError(operation="GetObject", message="not the range that was asked for")

@@ -23,7 +23,7 @@ from gateway.storage.errors import (
     PreconditionFailed,
     StoreError,
 )
-from gateway.storage.models import CompletedPart
+from gateway.storage.models import Assembled, CompletedPart
 from tests.store.adapters import AnyStore
 
 pytestmark = pytest.mark.store
@@ -70,7 +70,7 @@ async def test_parts_become_an_object_with_its_type_and_metadata(store: AnyStore
     assert listed[0].etag == md5(FIRST, usedforsecurity=False).hexdigest()
     assert all(part.last_modified.tzinfo for part in listed)
 
-    etag = await store.complete_multipart_upload(key, upload, parts)
+    etag, _ = await store.complete_multipart_upload(key, upload, parts)
     head = await store.head_object(key, if_match=etag)
     assert head.size_bytes == len(FIRST + SECOND + LAST)
     assert (head.etag, head.content_type, dict(head.metadata)) == (etag, "video/mp4", {"upload-token": "t0ken"})
@@ -160,10 +160,10 @@ async def test_a_part_sent_again_is_listed_once_and_newest(store: AnyStore, key:
 async def test_a7_a_second_complete_changes_nothing(store: AnyStore, key: str) -> None:
     """A second complete gives the same etag or NoSuchUpload, and the object stays."""
     upload, parts = await put_all(store, key, FIRST, LAST)
-    etag = await store.complete_multipart_upload(key, upload, parts)
+    etag, _ = await store.complete_multipart_upload(key, upload, parts)
     for again in (parts, parts[:1]):
         try:
-            assert await store.complete_multipart_upload(key, upload, again) == etag
+            assert (await store.complete_multipart_upload(key, upload, again)).etag == etag
         except StoreError as exc:
             assert isinstance(exc, NoSuchUpload | InvalidPart)  # noqa: PT017 - one of two answers
     assert (await store.head_object(key)).etag == etag
@@ -176,9 +176,9 @@ async def test_a7_six_completes_at_once_make_one_object(store: AnyStore, key: st
     answers = await asyncio.gather(
         *(store.complete_multipart_upload(key, upload, parts) for _ in range(6)), return_exceptions=True
     )
-    etags = {answer for answer in answers if isinstance(answer, str)}
+    etags = {answer.etag for answer in answers if isinstance(answer, Assembled)}
     assert len(etags) == 1
-    assert all(isinstance(answer, str | NoSuchUpload) for answer in answers)
+    assert all(isinstance(answer, Assembled | NoSuchUpload) for answer in answers)
     assert (await store.head_object(key)).etag in etags
     assert await read(store, key) == FIRST + LAST
 

@@ -75,7 +75,7 @@ async def test_a2_part_urls_die_with_complete(
 ) -> None:
     """After complete a part URL that has not expired is 404 and the object stays as it was."""
     _, headers, _ = await send(browser, part, BODY)
-    etag = await ours.complete_multipart_upload(key, upload, [CompletedPart(1, headers["ETag"].strip('"'))])
+    etag, _ = await ours.complete_multipart_upload(key, upload, [CompletedPart(1, headers["ETag"].strip('"'))])
     status, _, _ = await send(browser, part, b"w" * len(BODY))
     assert status == 404
     assert (await ours.head_object(key)).etag == etag
@@ -96,7 +96,7 @@ async def test_a8_a_part_in_flight_does_not_count(
 
     late = asyncio.create_task(send(browser, part, slowly(), **{"Content-Length": str(len(BODY))}))
     await asyncio.sleep(0.2)
-    etag = await ours.complete_multipart_upload(key, upload, [CompletedPart(1, headers["ETag"].strip('"'))])
+    etag, _ = await ours.complete_multipart_upload(key, upload, [CompletedPart(1, headers["ETag"].strip('"'))])
     done.set()
     await asyncio.gather(late, return_exceptions=True)
     assert await ours.get_object_range(key, 0, len(BODY), if_match=etag) == BODY
