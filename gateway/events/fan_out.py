@@ -95,5 +95,7 @@ class Wakeups:
 
 async def wait_for(waker: asyncio.Event, seconds: float) -> None:
     """Return when *waker* is set or *seconds* are over, whichever is first."""
+    # Not asyncio.wait_for: on Python 3.11 it swallows a cancellation that comes just after the event was set.
     with suppress(TimeoutError):
-        await asyncio.wait_for(waker.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await waker.wait()

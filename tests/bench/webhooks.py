@@ -6,7 +6,7 @@ alternate, each in a process of its own: what else the machine does hits all ali
 does not sync its log: that takes the same time whatever is written. The second table is one `gateway worker` that sends
 what waits, and what comes one by one, to a receiver on this machine. Everything shares this machine's cores.
 
-    python -m tests.bench.webhooks [--uploads 300] [--rounds 9] [--messages 2000] [--against FOLDER]
+    python -m tests.bench.webhooks [--uploads 300] [--rounds 9] [--messages 6000] [--against FOLDER]
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uploads", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--messages", type=int, default=6000)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--move", metavar="URL", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
