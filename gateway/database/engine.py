@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -72,8 +73,14 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection in autocommit mode."""
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             async with self._pool.connection() as connection:
+                if task and task.cancelling() > cancelled:
+                    # The pool waits with asyncio.wait_for, which on Python 3.11 swallows what comes as its wait ends:
+                    # a loop that was told to end would go on for good, and whoever waits for that end with it.
+                    raise asyncio.CancelledError
                 try:
                     yield connection
                 except _STALE:
