@@ -152,6 +152,14 @@ def id_of(text: str, what: str) -> UUID:
         raise NotFound(f"There is no such {what}.") from None
 
 
+def cursor_of(text: str | None) -> UUID | None:
+    """Parse the `cursor` of a list; None is its beginning. Raises Invalid for what is no id."""
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        raise Invalid("cursor is not one of ours.") from None
+
+
 def idempotency_key_of(request: Request) -> str | None:
     """Return the Idempotency-Key header, quotes stripped; raise Invalid for an empty, endless or unprintable one."""
     key = request.headers.get("idempotency-key")

@@ -11,10 +11,9 @@ from starlette.responses import Response
 from gateway.api import models
 from gateway.api.answers import json_response
 from gateway.api.problems import responses
-from gateway.api.requests import base_url_of, gateway_of, id_of, principal_of, read_json, upload_id_of
+from gateway.api.requests import base_url_of, cursor_of, gateway_of, id_of, principal_of, read_json
 from gateway.api.uploads import body_of
 from gateway.database.upload_tokens import UploadToken
-from gateway.domain.errors import Invalid, NotFound
 from gateway.domain.principal import Principal, require_key
 from gateway.uploads.issue_token import NewToken, issue_token
 from gateway.uploads.revoke_token import get_token, list_tokens, revoke_token
@@ -65,13 +64,7 @@ async def list_upload_tokens(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """List your upload tokens, newest first."""
-    before = None
-    if cursor is not None:
-        try:
-            before = upload_id_of(cursor)
-        except NotFound:
-            raise Invalid("cursor is not one of ours.") from None
-    page, next_cursor = await list_tokens(gateway_of(request), caller, before=before, limit=limit)
+    page, next_cursor = await list_tokens(gateway_of(request), caller, before=cursor_of(cursor), limit=limit)
     return json_response({"tokens": [_answer(token) for token in page], "next_cursor": next_cursor})
 
 

@@ -11,6 +11,7 @@ from gateway.api import models
 from gateway.api.answers import json_response, parts_answer, upload_answer
 from gateway.api.problems import responses
 from gateway.api.requests import (
+    cursor_of,
     gateway_of,
     idempotency_key_of,
     principal_of,
@@ -18,7 +19,7 @@ from gateway.api.requests import (
     upload_id_of,
     wait_of,
 )
-from gateway.domain.errors import Invalid, NotFound
+from gateway.domain.errors import Invalid
 from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
@@ -87,13 +88,7 @@ async def list_uploads(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """List your uploads, newest first."""
-    before = None
-    if cursor is not None:
-        try:
-            before = upload_id_of(cursor)
-        except NotFound:
-            raise Invalid("cursor is not one of ours.") from None
-    page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=before, limit=limit)
+    page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=cursor_of(cursor), limit=limit)
     return json_response({"uploads": [upload_answer(upload, caller) for upload in page], "next_cursor": next_cursor})
 
 

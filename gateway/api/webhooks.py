@@ -11,12 +11,11 @@ from starlette.responses import Response
 from gateway.api import webhook_models as models
 from gateway.api.answers import json_response
 from gateway.api.problems import responses
-from gateway.api.requests import gateway_of, id_of, read_json
+from gateway.api.requests import cursor_of, gateway_of, id_of, read_json
 from gateway.api.upload_tokens import KeyHolder
 from gateway.api.uploads import body_of
 from gateway.database.deliveries import Delivery
 from gateway.database.webhooks import Webhook
-from gateway.domain.errors import Invalid, NotFound
 from gateway.uploads.add_webhook import NewWebhook, add_webhook
 from gateway.uploads.change_webhook import Changes, change_webhook
 from gateway.uploads.load_webhook import (
@@ -130,14 +129,8 @@ async def list_sent(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """List what was sent, is to be sent or failed, newest first; what ended is kept for seven days."""
-    before = None
-    if cursor is not None:
-        try:
-            before = id_of(cursor, "cursor")
-        except NotFound:
-            raise Invalid("cursor is not one of ours.") from None
     page, next_cursor = await list_deliveries(
-        gateway_of(request), caller, _webhook_id(webhook_id), state=state, before=before, limit=limit
+        gateway_of(request), caller, _webhook_id(webhook_id), state=state, before=cursor_of(cursor), limit=limit
     )
     return json_response({"deliveries": [_delivery(one) for one in page], "next_cursor": next_cursor})
 

@@ -26,7 +26,7 @@ GRACE_SECONDS = 5.0
 """Time for what is on its way when the worker stops: what is cut off is sent again, a minute later."""
 
 
-async def send_webhooks_forever(gateway: Gateway) -> None:
+async def send_webhooks_forever(gateway: Gateway, look_seconds: float = LOOK_SECONDS) -> None:
     """Keep up to AT_ONCE messages on their way; when cancelled, those get a moment, and what is late is let go."""
     if gateway.webhooks is None:
         await asyncio.Event().wait()  # this loop's end would be the worker's
@@ -45,7 +45,7 @@ async def send_webhooks_forever(gateway: Gateway) -> None:
                     running.add(task)
                     task.add_done_callback(ended)
                 await asyncio.sleep(CALM_SECONDS)
-                await wait_for(woken, LOOK_SECONDS)
+                await wait_for(woken, look_seconds)
     finally:
         if running:
             _, late = await asyncio.wait(set(running), timeout=GRACE_SECONDS)

@@ -158,7 +158,7 @@ async def test_a_tenants_stream_carries_progress_of_what_the_gateway_streams(api
 
 
 async def test_what_the_gateway_streams_is_told_once_a_second(api: LiveApi) -> None:
-    """A watcher of an upload that comes through the gateway hears of its bytes once a second, and of none twice."""
+    """A watcher of an upload that comes through the gateway hears of its bytes once a second, never of fewer."""
     body = large_mp3(MIB)
     created = await api.create(body)
     path = f"/v1/uploads/{created['upload_id']}/content"
@@ -172,7 +172,9 @@ async def test_what_the_gateway_streams_is_told_once_a_second(api: LiveApi) -> N
     assert (await sending).status_code == 201
     received = [one.data["bytes_received"] for one in seen if one.data["bytes_received"]]
     assert len(received) >= 2
-    assert received == sorted(set(received))
+    # The same number may come again: after a second without bytes the rate is another.
+    assert received == sorted(received)
+    assert len(set(received)) >= 2
     assert len(received) <= seconds + 1
 
 

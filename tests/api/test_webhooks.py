@@ -67,7 +67,7 @@ def with_waits(gateway: Gateway, waits: tuple[float, ...] = QUICK) -> Gateway:
 @asynccontextmanager
 async def sending(gateway: Gateway) -> AsyncIterator[None]:
     """Run a worker's sender."""
-    task = asyncio.create_task(send_webhooks_forever(gateway))
+    task = asyncio.create_task(send_webhooks_forever(gateway, look_seconds=0.05))
     try:
         yield
     finally:
