@@ -151,11 +151,13 @@ async def _end(api: LiveApi) -> None:
 
 
 def _troubles(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Give what the gateway logged as going wrong."""
+    """Give what the gateway logged as going wrong, but for what it says at start of the store that the tests run on."""
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("gateway")
+        if record.levelno >= logging.WARNING
+        and record.name.startswith("gateway")
+        and record.name != "gateway.uploads.try_forgery"
     ]
 
 
