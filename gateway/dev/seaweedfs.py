@@ -29,7 +29,12 @@ PORT_FLAGS = (
     "filer.port.grpc",
     # Its own workers look for the admin server's gRPC at this port + 10,000, whatever admin.port.grpc says.
     "admin.port",
+    "metricsPort",
 )
+
+# Counted once the master has taken in a whole list of the volume server's volumes. A volume server that reaches the
+# master before its election tries again after 5 s; until then S3 answers, and every read and write of bytes is a 500.
+VOLUMES_KNOWN = 'SeaweedFS_master_received_heartbeats{type="ecShards"}'
 
 
 def binary() -> Path:
@@ -97,14 +102,22 @@ def _flags(data: Path, ports: list[int]) -> list[str]:
 
 
 def _ready(ports: list[int]) -> bool:
-    """Tell whether every service listens and S3 refuses an unsigned request: it is up and checks signatures."""
+    """Tell whether every service listens, S3 refuses an unsigned request and what was stored can be found."""
     if not all(accepts(port) for port in ports[: PORT_FLAGS.index("admin.port")]):
         return False
-    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=2)
+    status, _ = _get(ports[0], "/")
+    _, metrics = _get(ports[PORT_FLAGS.index("metricsPort")], "/metrics")
+    return status == http.client.FORBIDDEN and VOLUMES_KNOWN in metrics
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    """Give status and text of an answer; 0 and nothing while there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == http.client.FORBIDDEN
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, ""
     finally:
         connection.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -114,6 +116,42 @@ def test_seaweedfs_serves_nothing_beside_s3(tmp_path: Path) -> None:
         connection.close()
     finally:
         server.stop()
+
+
+def test_seaweedfs_is_ready_when_it_can_find_what_it_holds() -> None:
+    """A store whose S3 answers while its master still waits for the volume server (up to 5 s) is not ready.
+
+    Only a busy machine makes a real one do so (1 of 15 starts beside six busy processes), so small servers do it here.
+    """
+    answers = {"/": (403, "")}
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, text = answers[self.path]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 64  # `_ready` knocks at every port of the store at once, and here they are one
+
+    server = Server(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ports = [server.server_port] * len(seaweedfs.PORT_FLAGS)
+    try:
+        for metrics, ready in (
+            ("", False),
+            ('SeaweedFS_master_received_heartbeats{type="error"} 1\n', False),
+            ('SeaweedFS_master_received_heartbeats{type="ecShards"} 1\n', True),
+        ):
+            answers["/metrics"] = (200, metrics)
+            assert seaweedfs._ready(ports) is ready
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_secrets_are_for_the_owner_only(tmp_path: Path) -> None:

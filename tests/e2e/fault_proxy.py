@@ -1,4 +1,4 @@
-"""Stand between client and store as a bad network does: slow, cutting connections, or arriving too late."""
+"""Stand between client and store as a bad network does: standing still, cutting connections, or arriving too late."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import socket
 import struct
 import threading
-import time
 from urllib.parse import urlsplit
 
 PIECE_BYTES = 32 * 1024
+LONGEST_HOLD_SECONDS = 120.0
 
 
 class FaultProxy:
@@ -21,16 +21,35 @@ class FaultProxy:
         self._upstream = (address.hostname or "", address.port or 80)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.bytes_per_second: float | None = None
         self.cut_after_bytes: list[int] = []
         self.expire_requests = 0
         self.requests = 0
         self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._passing: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         """Stop accepting."""
         self._listener.close()
+
+    def hold_after(self, requests: int) -> None:
+        """Let that many more PUTs through; those that follow stand still until `release`."""
+        with self._turn:
+            self._passing = requests
+
+    def release(self) -> None:
+        """Let everything through, what stood still too."""
+        with self._turn:
+            self._passing = None
+            self._turn.notify_all()
+
+    def _take_turn(self) -> None:
+        with self._turn:
+            if self._passing == 0:
+                self._turn.wait_for(lambda: self._passing is None, LONGEST_HOLD_SECONDS)
+            elif self._passing is not None:
+                self._passing -= 1
 
     def _accept(self) -> None:
         while True:
@@ -50,13 +69,12 @@ class FaultProxy:
                 if data.startswith(b"PUT "):
                     self.requests += 1
                     data = self._spoil(data)
+                    self._take_turn()
                 store.sendall(data)
                 passed += len(data)
                 if cut is not None and passed >= cut:
                     _reset(client)
                     return
-                if self.bytes_per_second:
-                    time.sleep(len(data) / self.bytes_per_second)
 
     def _spoil(self, data: bytes) -> bytes:
         with self._lock:

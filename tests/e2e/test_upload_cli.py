@@ -53,7 +53,7 @@ def stack(
 def calm_network(proxy: FaultProxy) -> Iterator[None]:
     """Begin and end each test with a good network."""
     yield
-    proxy.bytes_per_second = None
+    proxy.release()
     proxy.cut_after_bytes.clear()
     proxy.expire_requests = 0
 
@@ -242,15 +242,17 @@ def test_the_same_command_goes_on(
 ) -> None:
     """Interrupted, terminated or killed in the middle, the same command goes on with the same upload."""
     known = upload_ids(stack)
-    proxy.bytes_per_second = 4 * MIB
+    proxy.hold_after(1)
     process = command.start("--parallel", "1", long_tone)
     upload_id = wait_for_a_part(stack, process, known)
     process.send_signal(number)
     assert command.finish(process)[0] == code
-    proxy.bytes_per_second, proxy.requests = None, 0
+    proxy.release()
+    proxy.requests = 0
     done, (line,) = command.json("--parallel", "1", long_tone)
     assert (done, line["upload_id"], line["state"]) == (0, upload_id, "ready")
-    assert 0 < proxy.requests < 5
+    # A part that stood still may have been sent whole before its sender died.
+    assert proxy.requests in {3, 4}
     assert not list((command.home / "state").rglob("*.json"))
 
 
@@ -259,14 +261,14 @@ def test_it_begins_anew_when_the_upload_was_aborted(
 ) -> None:
     """When the upload is gone at the gateway, the same command makes a new one."""
     known = upload_ids(stack)
-    proxy.bytes_per_second = 4 * MIB
+    proxy.hold_after(1)
     process = command.start("--parallel", "1", long_tone)
     upload_id = wait_for_a_part(stack, process, known)
     process.send_signal(signal.SIGINT)
     command.finish(process)
     with Client(stack.url, stack.key) as client:
         client.abort(upload_id)
-    proxy.bytes_per_second = None
+    proxy.release()
     done, (line,) = command.json(long_tone)
     assert (done, line["state"]) == (0, "ready")
     assert line["upload_id"] != upload_id
@@ -294,12 +296,12 @@ def test_addresses_the_store_finds_expired(
 def test_a_file_that_changes(command: Command, stack: Stack, proxy: FaultProxy, long_tone: Path) -> None:
     """A file written to while it is sent: exit code 4, a clear line, and the upload is aborted."""
     known = upload_ids(stack)
-    proxy.bytes_per_second = 4 * MIB
+    proxy.hold_after(1)
     process = command.start("--parallel", "1", long_tone)
     upload_id = wait_for_a_part(stack, process, known)
     with long_tone.open("ab") as file:
         file.write(b"more")
-    proxy.bytes_per_second = None
+    proxy.release()
     code, _, err = command.finish(process)
     assert (code, "was changed" in err) == (4, True)
     with Client(stack.url, stack.key) as client:
@@ -309,11 +311,11 @@ def test_a_file_that_changes(command: Command, stack: Stack, proxy: FaultProxy, 
 def test_the_same_file_twice_at_once(command: Command, stack: Stack, proxy: FaultProxy, long_tone: Path) -> None:
     """A second process for the same file says that the first is at it (exit code 4), and the first goes on."""
     known = upload_ids(stack)
-    proxy.bytes_per_second = 4 * MIB
+    proxy.hold_after(1)
     first = command.start("--parallel", "1", long_tone)
     wait_for_a_part(stack, first, known)
     code, (line,) = command.json("--parallel", "1", long_tone)
-    proxy.bytes_per_second = None
+    proxy.release()
     assert (code, line["error"]["code"]) == (4, "already_uploading")
     assert command.finish(first)[0] == 0
 
