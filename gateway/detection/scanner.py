@@ -7,6 +7,8 @@ Its own StreamMaxLength must not be below the cap given here, or files between t
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from typing import Literal, Protocol, TypeVar
@@ -104,41 +106,40 @@ class ClamdScanner:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]
     ) -> str:
         # Read from the start: clamd answers and hangs up in the middle when a file is over its own limit, and what
-        # arrived before the reset would be lost to whoever reads after it.
+        # arrived before the reset would be lost to whoever reads after it. Written through a second descriptor: asyncio
+        # stops reading when a write of its own fails, and the answer may still lie unread.
         answer = asyncio.ensure_future(_answer(reader))
+        out = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+        out.setblocking(False)
         try:
-            writer.write(b"zINSTREAM\0")
-            if await self._send(writer, chunks, answer):
-                writer.write(bytes(4))
-                await self._drained(writer)
+            if await self._sent(out, b"zINSTREAM\0") and await self._send(out, chunks, answer):
+                await self._sent(out, bytes(4))
             return await self._step(answer)
         finally:
+            out.close()
             answer.cancel()
             with suppress(asyncio.CancelledError, OSError, EOFError, asyncio.LimitOverrunError):
                 await answer
 
-    async def _send(
-        self, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes], answer: asyncio.Future[str]
-    ) -> bool:
+    async def _send(self, out: socket.socket, chunks: AsyncIterator[bytes], answer: asyncio.Future[str]) -> bool:
         """Send every chunk; False when clamd answered or hung up before the end."""
         async for chunk in _looked_into(chunks):
             for start in range(0, len(chunk), MAX_CHUNK):
                 piece = chunk[start : start + MAX_CHUNK]
-                writer.write(len(piece).to_bytes(4) + piece)
-                if not await self._drained(writer) or answer.done():
+                if not await self._sent(out, len(piece).to_bytes(4) + piece) or answer.done():
                     return False
         return True
 
-    async def _drained(self, writer: asyncio.StreamWriter) -> bool:
-        """Wait until the socket takes more; False when the other side closed it."""
+    async def _sent(self, out: socket.socket, data: bytes) -> bool:
+        """Send all of it; False when the other side hung up."""
         try:
             async with asyncio.timeout(self._timeout):
-                await writer.drain()
+                await asyncio.get_running_loop().sock_sendall(out, data)
         except ConnectionError:
             return False
         except (OSError, TimeoutError) as exc:
             raise ScannerUnavailable from exc
-        return not writer.is_closing()
+        return True
 
     async def _step(self, awaitable: Awaitable[T]) -> T:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -75,6 +76,20 @@ async def test_a_file_over_clamds_own_limit_is_an_answer(clamd: tuple[str, str])
     body = [bytes(65_536)] * (size // 65_536)
     result = await scanner(clamd[0], max_bytes=10 * size).scan(chunks_of(*body), size)
     assert not result.clean
+    assert "StreamMaxLength" in (result.skipped_reason or "")
+
+
+@pytest.mark.parametrize("way", [0, 1])
+async def test_an_answer_that_lies_unread_is_read(clamd: tuple[str, str], way: int) -> None:
+    """clamd hangs up while this process is busy: the next write fails before the answer was looked at."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(STREAM_MAX + 1)
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop shall not get to read the answer that comes meanwhile
+        yield bytes(65_536)
+        yield bytes(65_536)
+
+    result = await scanner(clamd[way], max_bytes=10 * STREAM_MAX).scan(chunks(), 2 * STREAM_MAX)
     assert "StreamMaxLength" in (result.skipped_reason or "")
 
 
