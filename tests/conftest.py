@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import uuid
@@ -40,8 +41,11 @@ def _stay_at_home(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Shut out the network and the settings of whoever runs the tests."""
+    """Shut out the network, the settings and the shell of whoever runs the tests."""
     sys.addaudithook(_stay_at_home)
+    # A shell has its background jobs ignore Ctrl-C, and every process they start inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [*os.environ]:
         if name.startswith(("GATEWAY_", "AWS_")) or name in SEED_SETTINGS:
             del os.environ[name]

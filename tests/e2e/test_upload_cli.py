@@ -80,10 +80,11 @@ class Command:
     stack: Stack
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start it and return the process."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "upload", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -92,6 +93,8 @@ class Command:
             cwd=self.home,
             env=client_environment(self.stack, self.home) | self.environment,
         )
+        self.started.append(process)
+        return process
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
         """Wait for its end; return exit code, stdout and stderr, in which no secret may be."""
@@ -110,11 +113,16 @@ class Command:
 
 
 @pytest.fixture
-def command(stack: Stack, tmp_path: Path) -> Command:
-    """Give the command to run."""
+def command(stack: Stack, tmp_path: Path) -> Iterator[Command]:
+    """Give the command to run; what a failed test left running must not send its parts into the next one."""
     home = tmp_path / "home"
     home.mkdir()
-    return Command(stack, home)
+    command = Command(stack, home)
+    yield command
+    for process in command.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def wait_for_a_part(stack: Stack, process: subprocess.Popen[str], known: set[str]) -> str:
