@@ -108,9 +108,8 @@ class ClamdScanner:
         # Read from the start: clamd answers and hangs up in the middle when a file is over its own limit, and what
         # arrived before the reset would be lost to whoever reads after it. Written through a second descriptor: asyncio
         # stops reading when a write of its own fails, and the answer may still lie unread.
+        out = _second_descriptor(writer)
         answer = asyncio.ensure_future(_answer(reader))
-        out = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
-        out.setblocking(False)
         try:
             if await self._sent(out, b"zINSTREAM\0") and await self._send(out, chunks, answer):
                 await self._sent(out, bytes(4))
@@ -169,6 +168,15 @@ async def _looked_into(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         ignored = next((magic for magic in _IGNORED if at_start and chunk.startswith(magic)), b"")
         at_start = at_start and not chunk
         yield chunk[len(ignored) :]
+
+
+def _second_descriptor(writer: asyncio.StreamWriter) -> socket.socket:
+    try:
+        out = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+    except OSError as exc:  # none is left
+        raise ScannerUnavailable from exc
+    out.setblocking(False)
+    return out
 
 
 async def _answer(reader: asyncio.StreamReader) -> str:
