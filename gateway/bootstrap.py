@@ -10,27 +10,27 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from gateway.auth.upload_tokens import TokenSigner
-from gateway.auth.webhook_secrets import WebhookSecrets
+from gateway.context import Gateway, Webhooks, Work
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.database.uploads import NOTIFY_CHANNEL
 from gateway.detection import ClamdScanner, Scanner
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
-from gateway.events.fan_out import Wakeups
-from gateway.events.live import Feeds
-from gateway.events.webhooks import WebhookSender
+from gateway.events.feeds import Feeds
+from gateway.events.wakeups import Wakeups
+from gateway.outbound.public_http import WebhookSender
+from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import open_store
 from gateway.storage.sigv4 import Credentials
-from gateway.streaming.doors import Doors
+from gateway.streaming.buffers import Slots
 from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
-from gateway.streaming.senders import Senders
-from gateway.streaming.slots import Slots
-from gateway.uploads.gateway import Gateway, Webhooks, Work
+from gateway.streaming.send_queue import Senders
+from gateway.streaming.shutdown import Doors
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -12,10 +11,9 @@ from typing import Any
 
 from pydantic import AliasChoices, SecretStr
 
-from gateway.settings import Settings
+from gateway.settings import GROUPS
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "gateway" / "settings.py"
 TEMPORARY = "the system's temporary folder"
 
 
@@ -31,27 +29,18 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Give every setting in the order of the class, with the comment that heads its group."""
-    groups = _groups()
-    for field, info in Settings.model_fields.items():
-        alias = info.validation_alias
-        names = [f"GATEWAY_{field.upper()}"]
-        if isinstance(alias, AliasChoices):
-            names = [str(choice) for choice in alias.choices]
-        other = names[1] if len(names) > 1 else None
-        yield Entry(groups[field], names[0], other, _shown(info.default), info.description or "")
-
-
-def _groups() -> dict[str, str]:
-    """Read which comment stands over which field; the class itself does not keep comments."""
-    groups: dict[str, str] = {}
-    current = ""
-    for line in SOURCE.read_text().splitlines():
-        if heading := re.fullmatch(r"    # (\w.*)", line):
-            current = heading[1]
-        if field := re.match(r"    (\w+): .* = Field\(", line):
-            groups[field[1]] = current
-    return groups
+    """Return every setting in the order of the groups."""
+    for group in GROUPS:
+        for field in group.__annotations__:
+            if field not in group.model_fields:
+                continue
+            info = group.model_fields[field]
+            alias = info.validation_alias
+            names = [f"GATEWAY_{field.upper()}"]
+            if isinstance(alias, AliasChoices):
+                names = [str(choice) for choice in alias.choices]
+            other = names[1] if len(names) > 1 else None
+            yield Entry(group.title, names[0], other, _shown(info.default), info.description or "")
 
 
 def _shown(default: Any) -> str:

@@ -13,28 +13,26 @@ from pydantic import BaseModel
 
 from gateway.api import (
     access_log,
-    companion,
+    client_address,
     cors,
     health,
-    limits,
-    live,
     models,
     openapi,
+    page,
     problems,
-    proxies,
-    s3_xml,
+    rate_limits,
+    receiving,
     store_events,
-    stream,
     upload_tokens,
     uploads,
-    uppy_sign,
-    web,
+    watching,
     webhook_models,
     webhooks,
 )
+from gateway.api.uppy import companion, s3_xml, sign_request
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
-from gateway.uploads.try_forgery import report_forgery
+from gateway.startup.check_forgery import report_forgery
 
 BODIES: list[type[BaseModel]] = [
     models.CreateUpload,
@@ -52,7 +50,7 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
     async with open_gateway(settings) as gateway:
         app.state.gateway = gateway
         trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
-        async with web.pages_admitted(settings, gateway):
+        async with page.pages_admitted(settings, gateway):
             yield
         trying.cancel()
         await asyncio.gather(trying, return_exceptions=True)
@@ -71,13 +69,13 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.limits = limits.Limits(settings)
+    app.state.limits = rate_limits.Limits(settings)
     app.state.form_looks = set()
     problems.install(app)
     app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
     app.add_middleware(access_log.AccessLog)
     if settings.trusted_proxies:
-        app.add_middleware(proxies.ClientAddress, trusted=settings.trusted_proxies)
+        app.add_middleware(client_address.ClientAddress, trusted=settings.trusted_proxies)
     _include_routes(app, settings)
     openapi.install(app, BODIES)
     return app
@@ -85,15 +83,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     app.include_router(uploads.router)
-    app.include_router(live.router)
-    app.include_router(stream.router)
+    app.include_router(watching.router)
+    app.include_router(receiving.router)
     app.include_router(upload_tokens.router)
     app.include_router(webhooks.router)
     app.include_router(companion.router, prefix="/uppy/{token}/s3")
     app.include_router(companion.router, prefix="/s3")
-    app.include_router(uppy_sign.router)
+    app.include_router(sign_request.router)
     app.include_router(s3_xml.router, prefix="/uppy/{token}/s3xml")
     app.include_router(s3_xml.router, prefix="/s3xml")
     app.include_router(store_events.router)
     app.include_router(health.router)
-    app.include_router(web.routes(settings))
+    app.include_router(page.routes(settings))

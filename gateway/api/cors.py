@@ -12,11 +12,10 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.limits import count_stranger, require_patience
-from gateway.api.tokens_in_paths import token_in_path
+from gateway.api.rate_limits import count_stranger, require_patience
+from gateway.context import Gateway
 from gateway.database import upload_tokens
 from gateway.domain.errors import TooMany, Unauthenticated, Unavailable
-from gateway.uploads.gateway import Gateway
 
 STATE = "cors_origins"
 """Name under which authentication leaves the origins of the request's token."""
@@ -112,3 +111,14 @@ def _plain(names: Iterable[str]) -> Iterable[str]:
         bare = name.strip().lower()
         if bare and len(bare) <= 64 and bare.isascii() and bare.replace("-", "").replace("_", "").isalnum():
             yield bare
+
+
+PREFIX = "/uppy/"
+
+
+def token_in_path(path: str) -> str | None:
+    """Return the token of `/uppy/{token}/…`, or None for another path."""
+    if not path.startswith(PREFIX):
+        return None
+    token, slash, _ = path.removeprefix(PREFIX).partition("/")
+    return token if slash and "." in token else None

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from gateway.api.answers import json_response
 from gateway.api.requests import gateway_of
+from gateway.context import Gateway
 from gateway.database import schema
 from gateway.domain.errors import GatewayError
-from gateway.uploads.gateway import Gateway
 
 router = APIRouter(tags=["health"])
 

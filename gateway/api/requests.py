@@ -10,15 +10,22 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from gateway.api import cors
-from gateway.api.limits import count_key, count_stranger, count_token, limits_of, require_patience, strangers_counted
 from gateway.api.problems import invalid_fields
+from gateway.api.rate_limits import (
+    count_key,
+    count_stranger,
+    count_token,
+    limits_of,
+    require_patience,
+    strangers_counted,
+)
 from gateway.auth.api_keys import NewKey, parse_key, recognise
 from gateway.auth.upload_tokens import looks_like_token
+from gateway.context import Gateway
 from gateway.database import api_keys
 from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
 from gateway.domain.principal import Principal, TokenGrant
 from gateway.settings import Settings
-from gateway.uploads.gateway import Gateway
 
 Body = TypeVar("Body", bound=BaseModel)
 

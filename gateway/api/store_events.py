@@ -18,11 +18,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from gateway.api.limits import strangers_counted
+from gateway.api.rate_limits import strangers_counted
 from gateway.api.requests import gateway_of, read_json, settings_of
+from gateway.context import Gateway
 from gateway.domain.errors import GatewayError, NotConfigured, Unauthenticated
-from gateway.uploads.finish_form import finish_form
-from gateway.uploads.gateway import Gateway
+from gateway.uploads.forms import finish_form
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)

@@ -15,8 +15,7 @@ from gateway.api.requests import base_url_of, cursor_of, gateway_of, id_of, prin
 from gateway.api.uploads import body_of
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.principal import Principal, require_key
-from gateway.uploads.issue_token import NewToken, issue_token
-from gateway.uploads.revoke_token import get_token, list_tokens, revoke_token
+from gateway.tokens.manage import NewToken, get_token, issue_token, list_tokens, revoke_token
 
 
 async def _key_holder(request: Request) -> Principal:

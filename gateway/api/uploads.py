@@ -24,12 +24,12 @@ from gateway.domain.parts import NamedPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
 from gateway.uploads.abort import abort
+from gateway.uploads.access import list_page, wait_until
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.download import download
-from gateway.uploads.finish_form import look_for_form
+from gateway.uploads.forms import look_for_form
 from gateway.uploads.list_parts import list_parts
-from gateway.uploads.load import list_page, wait_until
 from gateway.uploads.sign import WantedPart, sign
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])

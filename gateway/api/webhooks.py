@@ -16,20 +16,21 @@ from gateway.api.upload_tokens import KeyHolder
 from gateway.api.uploads import body_of
 from gateway.database.deliveries import Delivery
 from gateway.database.webhooks import Webhook
-from gateway.uploads.add_webhook import NewWebhook, add_webhook
-from gateway.uploads.change_webhook import Changes, change_webhook
-from gateway.uploads.load_webhook import (
+from gateway.webhooks.deliveries import resend_delivery, resend_since, try_webhook
+from gateway.webhooks.manage import (
+    Changes,
+    NewWebhook,
     ShownSecret,
+    add_webhook,
+    change_webhook,
     get_webhook,
     list_deliveries,
     list_webhooks,
+    remove_webhook,
+    rotate_webhook_secret,
     secret_of,
     show_secret,
 )
-from gateway.uploads.remove_webhook import remove_webhook
-from gateway.uploads.resend_webhook import resend_delivery, resend_since
-from gateway.uploads.rotate_webhook_secret import rotate_webhook_secret
-from gateway.uploads.try_webhook import try_webhook
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from gateway.context import Gateway
 from gateway.database.deliveries import Claimed
 from gateway.database.uploads import WEBHOOKS_TOPIC
 from gateway.domain.errors import GatewayError
-from gateway.events.fan_out import wait_for
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.send_webhooks import AT_ONCE, claim_due, send_claimed
+from gateway.events.wakeups import wait_for
+from gateway.webhooks.deliver import AT_ONCE, claim_due, send_claimed
 
 logger = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from procrastinate import App, RetryStrategy
 from procrastinate.exceptions import ConnectorException
 
 from gateway.bootstrap import open_gateway
+from gateway.context import Gateway
 from gateway.database.schema import require_current
 from gateway.domain.errors import GatewayError, PartsMismatch
 from gateway.jobs.webhooks import send_webhooks_forever
+from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.finish import FINISH_TASK, resume
-from gateway.uploads.finish_form import look_for_forms
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.sweep import sweep
+from gateway.uploads.process import FINISH_TASK, resume
 
 logger = logging.getLogger(__name__)
 

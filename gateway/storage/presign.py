@@ -236,6 +236,18 @@ class Presigner:
         fields |= {"key": key, **signing, "policy": encoded, "x-amz-signature": moment.sign_text(encoded)}
         return PostForm(f"{self._address.origin}{self._address.path(None)}", fields, expires_at)
 
+    def upload_part_of_any_size(
+        self, key: str, multipart_upload_id: str, part_number: int, expires_in_seconds: int
+    ) -> SignedRequest:
+        """Sign one UploadPart without a length: the store takes up to 5 GiB, so the caller must measure the part.
+
+        For clients whose protocol does not state the size. Raises ValueError for a part number outside 1 to 10,000.
+        """
+        if not 1 <= part_number <= MAX_PART_NUMBER:
+            raise ValueError("a part number is 1 to 10,000")
+        pairs = [("partNumber", str(part_number)), ("uploadId", multipart_upload_id)]
+        return self._presign("PUT", key, pairs, {}, expires_in_seconds)
+
     def _moment(self, expires_in_seconds: int, signed_at: datetime | None = None) -> Moment:
         if not 1 <= expires_in_seconds <= MAX_EXPIRES_IN_SECONDS:
             raise ValueError("a presigned URL lives between 1 second and 7 days")

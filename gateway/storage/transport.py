@@ -20,7 +20,7 @@ from gateway.storage.address import BucketAddress
 from gateway.storage.clock import StoreClock
 from gateway.storage.errors import StoreError, StoreUnavailable
 from gateway.storage.models import StoreConfig
-from gateway.storage.patience import Patience, Watchdog
+from gateway.storage.progress_timeout import Patience, Watchdog
 from gateway.storage.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Moment, Pairs, encode_query, sign_headers
 from gateway.storage.wire import NOTHING, Element, Malformed, StoreFailure, failure, gunzip, read_answer
 

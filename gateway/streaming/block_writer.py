@@ -8,7 +8,7 @@ import mmap
 import os
 from pathlib import Path
 
-from gateway.streaming import files
+from gateway.streaming import disk
 
 CACHED_BYTES = 16 * 1024 * 1024
 """Bytes at the beginning of a file that go through the page cache: whoever takes a small file finds all of it in
@@ -27,9 +27,9 @@ class BlockWriter:
     """
 
     def __init__(self, path: Path, block_size: int) -> None:
-        with files.disk_errors():
+        with disk.disk_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = files.create(path)
+            self._descriptor = disk.create(path)
         # Anonymous memory is aligned to pages, as direct writes need it.
         self._block = mmap.mmap(-1, -(-block_size // _PAGE) * _PAGE)
         self._filled = 0
@@ -53,7 +53,7 @@ class BlockWriter:
         if self._direct:
             self._set_direct(on=False)
         self._flush()
-        with files.disk_errors():
+        with disk.disk_errors():
             os.fsync(self._descriptor)
         self.close()
 
@@ -66,7 +66,7 @@ class BlockWriter:
     def _flush(self) -> None:
         if self._direct is None and self._written >= CACHED_BYTES:
             self._direct = self._set_direct(on=True)
-        with files.disk_errors():
+        with disk.disk_errors():
             self._write_all(memoryview(self._block)[: self._filled])
         self._written += self._filled
         self._filled = 0

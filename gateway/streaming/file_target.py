@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streaming_form_data.targets import BaseTarget
 
-from gateway.streaming import files
+from gateway.streaming import disk
 from gateway.streaming.block_writer import BlockWriter
 
 MOST_BATCHES = 2
@@ -134,7 +134,7 @@ class StreamingFileTarget(BaseTarget):
             await asyncio.wrap_future(self._jobs.popleft())
 
     def _open(self) -> None:
-        self._writer = BlockWriter(files.temporary(self.path), self._chunk_size)
+        self._writer = BlockWriter(disk.temporary(self.path), self._chunk_size)
 
     def _write_now(self, pieces: list[bytes]) -> None:
         assert self._writer is not None, "a target is started before it receives"

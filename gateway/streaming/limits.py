@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway.streaming.doors import Doors
-from gateway.streaming.senders import Senders
-from gateway.streaming.slots import Slots
+from gateway.streaming.buffers import Slots
+from gateway.streaming.send_queue import Senders
+from gateway.streaming.shutdown import Doors
 
 GRACE_SECONDS = 30.0
 """Waiting that costs a sender nothing: a phone that changes networks is silent for as long."""

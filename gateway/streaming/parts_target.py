@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from streaming_form_data.targets import BaseTarget
 
-from gateway.streaming.slots import Lease
+from gateway.streaming.buffers import Lease
 
 Send = Callable[[int, list[bytes], int], Awaitable[str]]
 """Store a part: part_number, its pieces, their bytes together; return its etag."""

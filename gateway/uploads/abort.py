@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from uuid import UUID
 
+from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.database.uploads import Move
 from gateway.domain.errors import GatewayError, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.uploads.access import load
 from gateway.uploads.clean_up import clean_up
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load
 
 _NOTHING_LEFT = frozenset({State.ABORTED, State.EXPIRED, State.REJECTED})
 

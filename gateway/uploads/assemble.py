@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import LeaseLost, PartsMismatch
 from gateway.domain.upload import Rejection, State, Upload
-from gateway.storage.absence import require_absent
+from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import (
     EntityTooSmall,
     InvalidPart,
@@ -20,7 +21,6 @@ from gateway.storage.errors import (
     StoreError,
 )
 from gateway.storage.models import Assembled, CompletedPart, ObjectHead, lasting
-from gateway.uploads.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 

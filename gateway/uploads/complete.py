@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from gateway.context import Gateway
 from gateway.database import part_checksums, uploads
 from gateway.database.uploads import Move, StoredAs
 from gateway.domain.errors import Gone, LeaseLost, PartsMismatch, WrongState
@@ -22,10 +23,9 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
 from gateway.storage.models import StoredPart
-from gateway.uploads.bring_in import bring_in, find_form, hold_copy
-from gateway.uploads.finish import FINISH_TASK, finish
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load, require_uploading, wait_until
+from gateway.uploads.access import load, require_uploading, wait_until
+from gateway.uploads.copy_form import bring_in, find_form, hold_copy
+from gateway.uploads.process import FINISH_TASK, finish
 
 _ANSWERS = FINAL_STATES | {State.UPLOADING}
 

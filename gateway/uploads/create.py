@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from gateway.context import Gateway
 from gateway.database import idempotency, upload_tokens, uploads
 from gateway.database.engine import Connection
 from gateway.database.upload_tokens import UploadToken
@@ -32,8 +33,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchUpload
-from gateway.uploads.form_times import expiry_of
-from gateway.uploads.gateway import Gateway
+from gateway.uploads.expiry import expiry_of
 from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
 
 FIRST_PARTS = 100

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from gateway.context import Gateway
 from gateway.domain.content_disposition import attachment
 from gateway.domain.errors import Forbidden, ObjectChanged, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
-from gateway.storage.absence import require_absent
+from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import NoSuchKey, PreconditionFailed
 from gateway.storage.presign import SignedRequest
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load
+from gateway.uploads.access import load
 
 
 async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> SignedRequest:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from gateway.context import Gateway
 from gateway.database import part_checksums
 from gateway.domain.errors import Invalid, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
-from gateway.storage.open_parts import open_part_url
 from gateway.storage.presign import PartToSign, SignedRequest
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load, require_uploading
-from gateway.uploads.measure import check_room
+from gateway.uploads.access import load, require_uploading
+from gateway.uploads.list_parts import check_room
 
 MAX_PARTS_A_CALL = 1000
 """S3 pages ListParts by 1,000, so clients already think in such pages; an answer is then about 600 kB."""
@@ -91,7 +90,9 @@ def _sign_open(gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart], s
     for part in wanted:
         if part.checksum_sha256 is not None:
             raise Invalid("This upload was created without sizes, so its parts cannot carry a checksum.")
-        request = open_part_url(gateway.presigner, upload.object_key, multipart_upload_id, part.part_number, seconds)
+        request = gateway.presigner.upload_part_of_any_size(
+            upload.object_key, multipart_upload_id, part.part_number, seconds
+        )
         signed.append(SignedPart(part.part_number, None, request))
     return signed
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from gateway import detection
+from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.database.uploads import Move
-from gateway.detection import Verdict
+from gateway.detection import ScanResult, Verdict, scan_by_policy
 from gateway.domain.errors import DatabaseUnavailable, GatewayError, LeaseLost
 from gateway.domain.media_types import match
 from gateway.domain.upload import Rejection, State, Upload
-from gateway.storage.absence import require_absent
+from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed, StoreFull, StoreUnavailable
-from gateway.streaming import files
-from gateway.uploads.contents import Contents, open_contents
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.scan import rejection_of, scan
+from gateway.streaming import disk
+from gateway.uploads.content_reader import Contents, open_contents
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ async def _decide(gateway: Gateway, upload: Upload) -> Upload:
     if rejection is not None or verdict is None:
         return await _reject(gateway, upload, rejection or _CHANGED, verdict)
     if upload.path is not None:
-        await asyncio.to_thread(files.put_in_place, Path(upload.path))
+        await asyncio.to_thread(disk.put_in_place, Path(upload.path))
     return await _accept(gateway, upload, contents, verdict)
 
 
@@ -153,3 +153,31 @@ async def _record(gateway: Gateway, upload: Upload, change: Move) -> Upload:
     if moved is None:
         raise LeaseLost
     return moved
+
+
+# One read of the store, and all that is held of the file at a time.
+CHUNK_BYTES = 1024 * 1024
+
+
+async def scan(gateway: Gateway, contents: Contents) -> ScanResult | None:
+    """Read one exact content through the scanner; None where there is no scanner.
+
+    Raises ScannerUnavailable when nobody answers and the policy is `fail_closed`: the upload is then tried again.
+    """
+    if gateway.scanner is None:
+        return None
+    return await scan_by_policy(gateway.scanner, gateway.scanner_policy, _chunks(contents), contents.size_bytes)
+
+
+def rejection_of(result: ScanResult | None) -> Rejection | None:
+    """Say why a scanned file is refused, None when it is not."""
+    if result is None or result.clean:
+        return None
+    if result.signature:
+        return Rejection("malware_found", f"The scanner found {result.signature} in the file.")
+    return Rejection("not_scanned", result.skipped_reason or "The file could not be scanned.")
+
+
+async def _chunks(contents: Contents) -> AsyncIterator[bytes]:
+    for start in range(0, contents.size_bytes, CHUNK_BYTES):
+        yield await contents.read(start, CHUNK_BYTES)

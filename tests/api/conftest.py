@@ -17,9 +17,9 @@ from asgi_lifespan import LifespanManager
 
 from gateway.api.app import create_app
 from gateway.auth.api_keys import new_key
+from gateway.context import Gateway
 from gateway.database import api_keys
 from gateway.settings import Settings
-from gateway.uploads.gateway import Gateway
 from tests.processes import make_mp3
 
 MIB = 1024 * 1024

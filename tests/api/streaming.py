@@ -17,10 +17,10 @@ from asgi_lifespan import LifespanManager
 
 from gateway.api.app import create_app
 from gateway.cli.http_protocol import GatewayProtocol
+from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchKey
-from gateway.uploads.sweep import sweep
 from tests.api.conftest import Api
 
 BOUNDARY = b"xYzZy42"

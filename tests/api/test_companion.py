@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from gateway.uploads.finish_form import look_for_forms, remove_forms
-from gateway.uploads.sweep import expire
+from gateway.maintenance.forms import look_for_forms, remove_forms
+from gateway.maintenance.sweep import expire
 from tests.api.conftest import MIB, Api, OpenApi, gather, large_mp3, mp3_bytes
 from tests.api.uploaders import SECRET, call_with, issue
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from gateway.database import uploads
-from gateway.uploads.sweep import sweep
+from gateway.maintenance.sweep import sweep
 from tests.api.conftest import MIB, Api, OpenApi, gather, large_mp3, mp3_bytes
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.dev.store import StoreServer
 from gateway.domain.errors import DatabaseUnavailable
+from gateway.maintenance.sweep import sweep
 from gateway.storage.errors import NoSuchKey
 from gateway.storage.models import CompletedPart
-from gateway.uploads.sweep import sweep
 from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
 from tests.holding_proxy import HoldingProxy
 

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.database import ended, part_checksums, progress, upload_tokens
+from gateway.database import forgetting, part_checksums, progress, upload_tokens
 from gateway.jobs.worker import run_worker
+from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.finish import FINISH_TASK
-from gateway.uploads.sweep import sweep
+from gateway.uploads.process import FINISH_TASK
 from tests.api.conftest import Api, OpenApi, mp3_bytes
 from tests.api.live import serve, watching
 from tests.api.uploaders import SECRET, create_with, issue
@@ -155,9 +155,9 @@ async def test_an_upload_is_not_forgotten_while_its_row_is_needed(api: Api, held
     database = api.gateway.database
     await database.execute("UPDATE uploads SET has_working_rows = false", {})
     await database.execute(f"UPDATE uploads SET {held}", {})
-    assert await ended.forget_uploads(database, after_seconds=WEEK, limit=100) == 0
+    assert await forgetting.forget_uploads(database, after_seconds=WEEK, limit=100) == 0
     await database.execute("UPDATE uploads SET cleanup_pending = false, form_key = NULL, has_working_rows = false", {})
-    assert await ended.forget_uploads(database, after_seconds=WEEK, limit=100) == 1
+    assert await forgetting.forget_uploads(database, after_seconds=WEEK, limit=100) == 1
 
 
 async def test_a_stream_goes_on_behind_an_event_that_was_forgotten(settings: Settings) -> None:

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from gateway.database import streams
+from gateway.database import receiving
 from gateway.dev.store import StoreServer
-from gateway.uploads import bring_in
-from gateway.uploads.finish_form import look_for_forms
+from gateway.maintenance.forms import look_for_forms
+from gateway.uploads import copy_form
 from tests.api.conftest import MIB, Api, OpenApi, gather, large_mp3, mp3_bytes
 from tests.holding_proxy import HoldingProxy
 
@@ -92,7 +92,7 @@ async def test_a_copy_whose_holder_died_is_taken_over_once(
     api = await _through(open_api, proxy, store_server)
     proxy.let_go()
     upload_id = await _sent_form(api)
-    assert await streams.begin(
+    assert await receiving.begin(
         api.gateway.database, UUID(upload_id), token=uuid4(), seconds=2.0, ends_with_stream=False
     )
     assert (await api.get(upload_id))["state"] == "uploading"
@@ -109,7 +109,7 @@ async def test_a_holder_that_was_taken_over_stops(
     open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that slept through its lease finds that out after the slice in hand and leaves the upload alone."""
-    monkeypatch.setattr(bring_in, "SLICE_BYTES", 5 * MIB)
+    monkeypatch.setattr(copy_form, "SLICE_BYTES", 5 * MIB)
     api = await _through(open_api, proxy, store_server)
     upload_id = await _sent_form(api, large_mp3(16 * MIB))
     first = await _first_held(api, proxy, upload_id)

@@ -12,8 +12,8 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from gateway.database import forms
-from gateway.uploads.finish_form import look_for_forms, remove_forms
-from gateway.uploads.sweep import expire, sweep
+from gateway.maintenance.forms import look_for_forms, remove_forms
+from gateway.maintenance.sweep import expire, sweep
 from tests.api.conftest import Api, OpenApi, mp3_bytes
 from tests.api.test_companion import Uppy
 from tests.api.uploaders import SECRET, create_with, issue

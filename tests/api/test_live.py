@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from gateway.events.live import READS_AT_ONCE
+from gateway.events.feeds import READS_AT_ONCE
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
 from tests.api.live import STORY, LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching

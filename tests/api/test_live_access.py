@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import logs
-from gateway.api import streams
+from gateway.api import event_streams
 from gateway.auth.api_keys import parse_key
 from gateway.database import api_keys
 from gateway.settings import Settings
@@ -374,7 +374,7 @@ async def test_g7_who_does_not_read_is_closed_and_holds_up_nobody(
     api: LiveApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watcher that stops reading is let go with a bounded queue, while another gets every event."""
-    monkeypatch.setattr(streams, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(event_streams, "SEND_SECONDS", 0.5)
     count, filling = 2000, "x" * 20_000
     created = await api.create(b"x")
     lazy = socket.create_connection(("127.0.0.1", api.port))

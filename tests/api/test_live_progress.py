@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from gateway.database import streams
+from gateway.context import Gateway
+from gateway.database import receiving
 from gateway.settings import Settings
-from gateway.uploads.gateway import Gateway
 from tests.api.conftest import MIB, gather, large_mp3, mp3_bytes
 from tests.api.live import LiveApi, Seen, Stream, eventually, of, serve, watching
 
@@ -196,9 +196,9 @@ async def test_progress_goes_on_after_a_receiver_that_died(api: LiveApi) -> None
     created = await api.create(b"x" * 1000)
     upload_id, token, database = UUID(created["upload_id"]), uuid4(), api.gateway.database
     async with watching(api, of(created)) as stream:
-        await streams.begin(database, upload_id, token=token, seconds=3, ends_with_stream=False)
+        await receiving.begin(database, upload_id, token=token, seconds=3, ends_with_stream=False)
         told = {"streamed_bytes": 600, "ends_with_stream": False, "tell": True}
-        assert await streams.report(database, upload_id, token=token, seconds=3, **told)
+        assert await receiving.report(database, upload_id, token=token, seconds=3, **told)
         assert (await _progress(stream, 600)).data["parts"] is None
         await api.put(created, b"x" * 1000)
         assert (await _progress(stream, 1000)).data["parts"] == 1
@@ -219,12 +219,12 @@ async def test_the_store_is_asked_once_a_second_whatever_the_watchers_and_replic
         created = await one.create(b"x" * 1000)
         other = await stack.enter_async_context(serve(settings, one.keys))
         counted, began = Counted(one.gateway, other.gateway), await _now(one)
-        streams = [
+        receiving = [
             await stack.enter_async_context(watching(api, of(created))) for api in (one, other) for _ in range(20)
         ]
-        await gather(*(_progress(stream, 0) for stream in streams))
+        await gather(*(_progress(stream, 0) for stream in receiving))
         await one.put(created, b"x" * 1000)
-        await gather(*(_progress(stream, 1000) for stream in streams))
+        await gather(*(_progress(stream, 1000) for stream in receiving))
         await asyncio.sleep(2)
         assert 2 <= counted.asked <= await _now(one) - began + 1
 

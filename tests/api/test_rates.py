@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from gateway import logs
-from gateway.api.limits import Limits
+from gateway.api.rate_limits import Limits
 from gateway.auth.api_keys import new_key, parse_key
 from gateway.client.watch import watch
 from gateway.database import api_keys

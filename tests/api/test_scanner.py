@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.uploads.sweep import sweep
+from gateway.maintenance.sweep import sweep
 from tests.api.conftest import OpenApi, mp3_bytes
 from tests.unit.detection import media
 from tests.unit.detection.clamd import EICAR, clamd

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from gateway import bootstrap
 from gateway.domain.errors import Unavailable
-from gateway.streaming import files
-from gateway.uploads.sweep import sweep
+from gateway.maintenance.sweep import sweep
+from gateway.streaming import disk
 from tests.api.conftest import MIB, OpenApi, large_mp3
 from tests.api.streaming import BOUNDARY, Served, form_body, serve
 from tests.holding_proxy import HoldingProxy
@@ -193,7 +193,7 @@ async def test_b1_disk_what_stopped_after_the_last_byte_is_finished(
 
     async with serve(api) as served:
         with monkeypatch.context() as patch:
-            patch.setattr(files, "put_in_place", fail)
+            patch.setattr(disk, "put_in_place", fail)
             answer = await served.form(body)
         assert answer.status_code == 202, "a client that is told of an error sends the file again"
         upload = await served.only_upload()
@@ -212,7 +212,7 @@ async def test_a1_disk_a_file_that_is_changed_after_it_was_received_is_rejected(
 ) -> None:
     """A temporary file that has another length than was received is never ready."""
     api = await open_api(upload_stream_destination="disk", upload_dir=tmp_path / "kept")
-    find = files.find
+    find = disk.find
 
     def tampering(path: Path) -> Path:
         found = find(path)
@@ -220,7 +220,7 @@ async def test_a1_disk_a_file_that_is_changed_after_it_was_received_is_rejected(
             file.write(b"more")
         return found
 
-    monkeypatch.setattr(files, "find", tampering)
+    monkeypatch.setattr(disk, "find", tampering)
     async with serve(api) as served:
         answer = await served.form(large_mp3(300_000))
         assert answer.status_code == 422, answer.text

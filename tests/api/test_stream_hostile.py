@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
-from gateway.streaming.form import FormReader
+from gateway.streaming.form_parser import FormReader
 from tests.api.conftest import MIB, large_mp3
 from tests.api.streaming import BOUNDARY, Served, form_body, running_api, serve
 from tests.conftest import store_settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dev.store import StoreServer
-from gateway.uploads.sweep import sweep
+from gateway.maintenance.sweep import sweep
 from tests.api.conftest import Api, OpenApi
 from tests.holding_proxy import HoldingProxy
 

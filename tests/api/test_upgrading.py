@@ -17,10 +17,10 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from gateway.database.engine import Connection
+from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.finish import FINISH_TASK
-from gateway.uploads.finish_form import look_for_forms
-from gateway.uploads.sweep import sweep
+from gateway.uploads.process import FINISH_TASK
 from tests import schema
 from tests.api.conftest import Api, mp3_bytes
 from tests.api.live import LiveApi, of, serve, watching
@@ -157,7 +157,7 @@ def _troubles(caplog: pytest.LogCaptureFixture) -> list[str]:
         for record in caplog.records
         if record.levelno >= logging.WARNING
         and record.name.startswith("gateway")
-        and record.name != "gateway.uploads.try_forgery"
+        and record.name != "gateway.startup.check_forgery"
     ]
 
 

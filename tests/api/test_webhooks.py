@@ -16,14 +16,14 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.database.uploads import Move
 from gateway.domain.upload import State
-from gateway.events.webhooks import WebhookSender
 from gateway.jobs.webhooks import send_webhooks_forever
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.send_webhooks import AT_ONCE_EACH, claim_due, send_claimed
-from gateway.uploads.sweep import sweep
+from gateway.maintenance.sweep import sweep
+from gateway.outbound.public_http import WebhookSender
+from gateway.webhooks.deliver import AT_ONCE_EACH, claim_due, send_claimed
 from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
 from tests.api.receiver import Receiver, answer, receiving
 from tests.api.uploaders import SECRET, create_with, issue

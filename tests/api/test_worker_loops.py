@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.jobs import worker
-from gateway.uploads.finish_form import look_for_forms
+from gateway.maintenance.forms import look_for_forms
 from tests.api.conftest import Api, mp3_bytes
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.domain.errors import DatabaseUnavailable, Unavailable
 from gateway.jobs import worker
-from gateway.uploads.finish import FINISH_TASK
+from gateway.uploads.process import FINISH_TASK
 from tests.api.conftest import Api
 from tests.api.test_faults import cut_off
 

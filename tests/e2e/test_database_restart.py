@@ -16,7 +16,7 @@ from gateway.dev import postgres
 from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.dev.store import StoreServer
-from gateway.uploads.finish import FINISH_TASK
+from gateway.uploads.process import FINISH_TASK
 from tests.conftest import missing
 from tests.e2e.stack import Stack, running_gateway
 from tests.processes import make_mp3

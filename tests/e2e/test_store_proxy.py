@@ -14,7 +14,7 @@ import pytest
 from gateway.dev import minio
 from gateway.dev.processes import Child, StackError, free_ports
 from gateway.dev.store import StoreServer
-from gateway.storage.canary import forged_trailer_put
+from gateway.startup.check_forgery import forged_trailer_put
 from gateway.storage.models import StoreConfig
 from gateway.storage.sigv4 import Credentials
 from tests.conftest import boto3_client, missing

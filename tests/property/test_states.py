@@ -22,20 +22,20 @@ from hypothesis.stateful import (
 )
 
 from gateway.bootstrap import open_gateway
+from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.domain.errors import Conflict, Gone, Invalid
 from gateway.domain.principal import Principal
 from gateway.domain.upload import TRANSITIONS, State, Upload
+from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
 from gateway.storage.errors import NoSuchKey
 from gateway.uploads.abort import abort
+from gateway.uploads.access import load
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.download import download
-from gateway.uploads.gateway import Gateway
-from gateway.uploads.load import load
 from gateway.uploads.sign import WantedPart, sign
-from gateway.uploads.sweep import sweep
 from tests.api.conftest import mp3_bytes
 
 ACME = Principal("acme", "test")

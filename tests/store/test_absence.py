@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.storage.absence import require_absent
+from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import AccessDenied, NoSuchBucket, StoreUnavailable
 from gateway.storage.s3 import S3Store
 from tests.store.fault_server import Behaviour, answer, error

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from gateway.dev.store import StoreServer
+from gateway.startup.check_cors import admit_pages, report_pages
 from gateway.storage.admin import probe_cors
 from gateway.storage.models import StoreConfig
 from gateway.storage.sigv4 import Credentials
-from gateway.uploads.admit_pages import admit_pages, report_pages
 from tests.store.fault_server import answer, fault_server
 
 ORIGIN = "http://127.0.0.1"

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from gateway.dev.store import StoreServer
-from gateway.storage.copies import upload_part_copy
 from gateway.storage.errors import NoSuchKey, NoSuchUpload, PreconditionFailed
 from gateway.storage.models import CompletedPart
 from gateway.storage.s3 import S3Store
@@ -20,8 +19,8 @@ BODY = bytes(range(256)) * 400
 async def copy(ours: S3Store, source: str, etag: str, target: str, start: int = 0, length: int = len(BODY)) -> str:
     """Copy a range of *source* into the only part of a new upload of *target*; return the upload's id and etag."""
     upload = await ours.create_multipart_upload(target, content_type="video/mp4")
-    part = await upload_part_copy(
-        ours, target, upload, 1, source_key=source, source_if_match=etag, start=start, length=length
+    part = await ours.upload_part_copy(
+        target, upload, 1, source_key=source, source_if_match=etag, start=start, length=length
     )
     made = await ours.complete_multipart_upload(target, upload, [CompletedPart(1, part)], if_none_match=True)
     return made.etag
@@ -75,6 +74,6 @@ async def test_a_copy_needs_its_source_and_its_upload(ours: S3Store, key: str) -
     upload = await ours.create_multipart_upload(key + ".copy", content_type="video/mp4")
     await ours.abort_multipart_upload(key + ".copy", upload)
     with pytest.raises(NoSuchUpload):
-        await upload_part_copy(
-            ours, key + ".copy", upload, 1, source_key=key, source_if_match=etag, start=0, length=len(BODY)
+        await ours.upload_part_copy(
+            key + ".copy", upload, 1, source_key=key, source_if_match=etag, start=0, length=len(BODY)
         )

@@ -13,7 +13,7 @@ from gateway.detection import inspect, inspect_bytes
 from gateway.storage.errors import PreconditionFailed, StoreError
 from gateway.storage.models import ObjectHead, StoreConfig, lasting
 from gateway.storage.s3 import S3Store, open_store
-from gateway.uploads.contents import StoreReader
+from gateway.uploads.content_reader import StoreReader
 from tests.store.fault_server import answer, error, fault_server
 from tests.unit.detection import media
 
@@ -96,7 +96,9 @@ async def test_a_store_that_does_not_read_by_version_is_read_by_etag(
         sent = [("versionId=v1" in request.target, request.headers["if-match"]) for request in faults.requests]
     assert sent == [(True, '"e"'), (False, '"e"'), (False, '"e"')]
     assert reader.version_id is None
-    assert [record.levelname for record in caplog.records if record.name == "gateway.uploads.contents"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name == "gateway.uploads.content_reader"] == [
+        "WARNING"
+    ]
 
 
 @pytest.mark.parametrize("refusal", [error(412, "PreconditionFailed"), error(404, "NoSuchVersion")])

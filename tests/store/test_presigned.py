@@ -17,10 +17,9 @@ import pytest
 from yarl import URL
 
 from gateway.dev.store import StoreServer
-from gateway.storage.canary import forged_trailer_put
+from gateway.startup.check_forgery import forged_trailer_put
 from gateway.storage.errors import NoSuchKey, StoreUnavailable
 from gateway.storage.models import CompletedPart, StoreConfig
-from gateway.storage.open_parts import open_part_url
 from gateway.storage.presign import PartToSign, Presigner, SignedRequest
 from gateway.storage.s3 import S3Store
 from tests.store.fault_server import answer, fault_server, reset
@@ -381,9 +380,9 @@ async def test_an_open_part_url_takes_any_size(
     browser: aiohttp.ClientSession, presigner: Presigner, ours: S3Store, key: str, upload: str, size: int
 ) -> None:
     """A part signed without a size takes any: why the caller must measure what came."""
-    status, _, _ = await send(browser, open_part_url(presigner, key, upload, 1, 60), b"v" * size)
+    status, _, _ = await send(browser(presigner, key, upload, 1, 60), b"v" * size)
     [listed] = await ours.list_parts(key, upload)
     assert (status, listed.size_bytes) == (200, size)
     for number in (0, 10_001):
         with pytest.raises(ValueError, match="1 to 10,000"):
-            open_part_url(presigner, key, upload, number, 60)
+            presigner.upload_part_of_any_size(key, upload, number, 60)

@@ -12,8 +12,8 @@ import pytest
 from gateway.domain.errors import Unavailable
 from gateway.storage.models import StoreConfig
 from gateway.storage.s3 import S3Store, open_store
-from gateway.uploads import remove_object as module
-from gateway.uploads.remove_object import remove_object
+from gateway.uploads import clean_up as module
+from gateway.uploads.clean_up import remove_object
 from tests.store.fault_server import answer, error, fault_server
 
 pytestmark = pytest.mark.store

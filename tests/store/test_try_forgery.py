@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from gateway.dev.store import StoreServer
+from gateway.startup.check_forgery import FORGEABLE, report_forgery
 from gateway.storage.models import StoreConfig
 from gateway.storage.sigv4 import Credentials
-from gateway.uploads.try_forgery import FORGEABLE, report_forgery
 
 
 def _config(endpoint: str, server: StoreServer) -> StoreConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from gateway.api.web import _page_origins
+from gateway.api.page import _page_origins
 from gateway.dev.choices import _origins
 from gateway.domain.origins import is_origin, origin_of
 from gateway.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.api.app import create_app
-from gateway.api.web import content_security_policy
+from gateway.api.page import content_security_policy
 from gateway.settings import Settings
 
 WEB = Path(__file__).parents[2] / "gateway/web"

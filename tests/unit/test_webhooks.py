@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from gateway.auth.webhook_secrets import Message, WebhookSecrets
 from gateway.domain.public_addresses import is_public
 from gateway.domain.webhooks import (
     DEFAULT_EVENT_TYPES,
@@ -25,7 +24,8 @@ from gateway.domain.webhooks import (
     check_url,
     retry_wait,
 )
-from gateway.events.webhooks import NotPublic, Outcome, WebhookSender, _checked_socket
+from gateway.outbound.public_http import NotPublic, Outcome, WebhookSender, _checked_socket
+from gateway.outbound.webhook_signing import Message, WebhookSecrets
 
 SECRET, OTHER = "s" * 32, "o" * 32
 PATH = "https://app.example.com/hooks?from=uploads"

@@ -17,7 +17,7 @@ from gateway.bootstrap import presigner_of, utc_now
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
-from gateway.storage.open_parts import open_part_url
+from gateway.storage.presign import open_part_url
 from tests.conftest import missing, store_settings
 from tests.e2e.browser.conftest import BUCKET
 from tests.e2e.browser.harness import HERE, Gateway, sha256_of, stored_sha256, until

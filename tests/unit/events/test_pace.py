@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.events.live import Pace
+from gateway.events.feeds import Pace
 
 
 async def test_callers_are_let_through_in_order() -> None:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.database.progress import Turn
-from gateway.uploads.logs_watched import smooth_rate
-
-
-def _turn(bytes_received: int | None, rate: float | None, age: float | None) -> Turn:
-    return Turn(True, None, bytes_received, rate, age)
+from gateway.domain.progress import smooth_rate
 
 
 def test_one_look_is_no_rate() -> None:
     """Before there are two looks nothing is claimed."""
-    assert smooth_rate(_turn(None, None, None), 100) is None
-    assert smooth_rate(_turn(0, None, 0.0), 100) is None
+    assert smooth_rate(None, None, None, 100) is None
+    assert smooth_rate(0, None, 0.0, 100) is None
 
 
 @pytest.mark.parametrize("before", [None, 0.0])
 def test_the_first_bytes_set_the_rate(before: float | None) -> None:
     """An upload that begins after a pause is as fast as its first bytes, not slowed by the pause."""
-    assert smooth_rate(_turn(0, before, 2.0), 1000) == 500
+    assert smooth_rate(0, before, 2.0, 1000) == 500
 
 
 def test_a_burst_moves_the_rate_little() -> None:
@@ -30,7 +25,7 @@ def test_a_burst_moves_the_rate_little() -> None:
     received = 0
     for second in range(1, 40):
         new = 10_000 if second % 10 == 0 else 0
-        rate = smooth_rate(_turn(received, rate, 1.0), received + new)
+        rate = smooth_rate(received, rate, 1.0, received + new)
         received += new
         assert rate is not None
         assert 300 < rate < 2000
@@ -38,5 +33,5 @@ def test_a_burst_moves_the_rate_little() -> None:
 
 def test_a_smaller_part_sent_again_is_no_negative_speed() -> None:
     """Fewer bytes than before count as none."""
-    rate = smooth_rate(_turn(1000, 100.0, 1.0), 500)
+    rate = smooth_rate(1000, 100.0, 1.0, 500)
     assert rate == pytest.approx(90)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.events.fan_out import wait_for
+from gateway.events.wakeups import wait_for
 
 
 @pytest.mark.parametrize("turns", range(5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.domain.errors import Malformed
-from gateway.streaming.form import boundary_of
+from gateway.streaming.form_parser import boundary_of
 from gateway.streaming.limits import Pace
 
 BOUNDARIES = {

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.domain.errors import Unavailable
-from gateway.streaming.senders import Senders, StoreIsSilent
+from gateway.streaming.send_queue import Senders, StoreIsSilent
 
 PATIENCE = 0.05
 

@@ -11,11 +11,11 @@ import pytest
 from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.targets import BaseTarget
 
-from gateway.streaming import files
+from gateway.streaming import disk
+from gateway.streaming.buffers import Lease, Slots
 from gateway.streaming.file_target import StreamingFileTarget
-from gateway.streaming.form import FilePart, FormReader
+from gateway.streaming.form_parser import FilePart, FormReader
 from gateway.streaming.parts_target import StreamingPartsTarget
-from gateway.streaming.slots import Lease, Slots
 from tests.api.streaming import BOUNDARY, form_body
 
 FILE = os.urandom(3_000_001)
@@ -41,7 +41,7 @@ def test_file_target_works_with_streaming_form_data(tmp_path: Path, size: int) -
     assert target.sha256 == hashlib.sha256(FILE).hexdigest()
     assert target.size_bytes == len(FILE)
     assert target.multipart_filename == "tone.mp3"
-    files.put_in_place(target.path)
+    disk.put_in_place(target.path)
     assert (tmp_path / "id.mp3").read_bytes() == FILE
     target.close()
 

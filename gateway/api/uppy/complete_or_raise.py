@@ -1,0 +1,41 @@
+"""Complete an upload for clients that know two answers only: it is done, or it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from gateway.context import Gateway
+from gateway.domain.errors import FileRejected, TooLarge, TypeRejected, Unavailable
+from gateway.domain.parts import NamedPart
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State, Upload
+from gateway.uploads.access import wait_until
+from gateway.uploads.complete import complete
+
+WAIT_SECONDS = 240.0
+"""Browsers give up on an answer after five minutes; a check that takes longer goes on, and asking again finds it."""
+
+_TYPE_CODES = frozenset({"type_not_recognised", "extension_mismatch", "content_type_mismatch"})
+
+
+async def complete_fully(
+    gateway: Gateway, principal: Principal, upload_id: UUID, named: Sequence[NamedPart] | None
+) -> Upload:
+    """Return the upload once it is ready; raise why it is not.
+
+    Raises TooLarge, TypeRejected or FileRejected with the reason for a person when the file was refused, Unavailable
+    when the check still goes on, and all that `complete` raises. Again is fine: the answer stays the same.
+    """
+    upload = await complete(gateway, principal, upload_id, named)
+    if not upload.is_final:
+        upload = await wait_until(gateway, principal, upload_id, seconds=WAIT_SECONDS)
+    if upload.state is State.READY:
+        return upload
+    rejection = upload.rejection
+    if rejection is None:
+        raise Unavailable("The file is still being checked. Try again.")
+    if rejection.code == "file_too_large":
+        raise TooLarge(rejection.detail, reason=rejection.code)
+    kind = TypeRejected if rejection.code in _TYPE_CODES else FileRejected
+    raise kind(rejection.detail, reason=rejection.code)

@@ -1,0 +1,291 @@
+"""Fan the event log out to those who watch: one reader for each topic of a process, however many watch it.
+
+The log is the truth and a wake-up only says "look again". What a watcher gets is what stands in the log behind the
+position it named, so nothing is missing and nothing comes twice, whatever connection was lost in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.errors import GatewayError, TooManyStreams, Unavailable
+from gateway.domain.events import Position
+from gateway.events.subscription import Message, Reason, Subscription
+from gateway.events.wakeups import Wakeups, wait_for
+
+logger = logging.getLogger(__name__)
+
+READS_AT_ONCE = 3
+"""Reads of the log in flight: after a lost connection every topic looks again, and requests need the pool too."""
+
+POLLS_AT_ONCE = 4
+"""Questions to the store in flight; they share its connections with requests."""
+
+SAFETY_SECONDS = 30.0
+"""Time between two looks that no wake-up asked for."""
+
+HELD_BACK_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Events wait for older transactions that still run; nobody tells when those end."""
+
+SLICE = 8
+"""Watchers woken at once: a thousand would hold the loop for 0.1 s, and every request with it."""
+
+SLICE_SECONDS = 0.002
+"""Time between two slices, which is the requests'; the last of a thousand watchers hears 0.25 s after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a read of the log found. *more*: read on now. *held_back*: read again soon."""
+
+    messages: Sequence[Message]
+    more: bool = False
+    held_back: bool = False
+
+
+class Source(Protocol):
+    """One log to watch: of an upload or of a tenant."""
+
+    topic: str
+
+    def order(self, position: Position) -> tuple[int, int]:
+        """Return what positions of this log are compared by."""
+
+    async def end(self) -> Position:
+        """Return where the log ends now."""
+
+    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+        """Return a bounded number of messages, oldest first."""
+
+    async def progress(self) -> Sequence[Message]:
+        """Return what is new of bytes under way."""
+
+    async def poll(self) -> float | None:
+        """Find out how many bytes are there, if it is this process's turn; return the seconds until the next time.
+
+        None where there is nothing to ask; a message of the log starts it again.
+        """
+
+
+class Pace:
+    """Let callers through one by one, so many a second, in the order in which they came."""
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1.0 / per_second
+        self._next = 0.0
+        self._line = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Return when it is the caller's turn; a caller that is cancelled leaves the line and holds nobody up."""
+        loop = asyncio.get_running_loop()
+        async with self._line:
+            await asyncio.sleep(self._next - loop.time())
+            self._next = loop.time() + self._gap
+
+
+class Feed:
+    """Read one log and hand every message to all who watch it."""
+
+    def __init__(self, source: Source, feeds: Feeds) -> None:
+        self._source = source
+        self._feeds = feeds
+        self._subscriptions: set[Subscription] = set()
+        self._stack = ExitStack()
+        self._moved = False
+        self._broken = False
+        self._latest_progress: Sequence[Message] = ()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.users = 0
+        # Subscribed before the end is looked up: what comes between the two wakes the reader.
+        self._waker = self._stack.enter_context(feeds.wakeups.subscribe(source.topic))
+        self._progress_waker = self._stack.enter_context(feeds.wakeups.subscribe(f"progress:{source.topic}"))
+        self._started = asyncio.create_task(self._start())
+        self.position = Position(0, 0)
+
+    async def join(self, subscription: Subscription) -> Position:
+        """Add a watcher and return the position that what it gets is behind of; raise Unavailable."""
+        await asyncio.shield(self._started)
+        if self._broken:
+            raise Unavailable
+        self._subscriptions.add(subscription)
+        for message in self._latest_progress:
+            subscription.put(message)
+        return self.position
+
+    def leave(self, subscription: Subscription) -> None:
+        """Take a watcher away."""
+        self._subscriptions.discard(subscription)
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        self._stack.close()
+        tasks: list[asyncio.Task[None]] = [self._started, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _start(self) -> None:
+        async with self._feeds.reads:
+            self.position = await self._source.end()
+        self._tasks = [asyncio.create_task(self._run(work)) for work in (self._follow, self._measure)]
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what has no end. Where it ends all the same, end the streams: they would be alive and tell nothing."""
+        try:
+            await work()
+        except Exception as error:
+            logger.exception("a feed broke", extra={"error": type(error).__name__})
+            self._broken = True
+            self._feeds.drop(self._source.topic, self)
+            for subscription in self._subscriptions:
+                subscription.close(Reason.UNAVAILABLE)
+
+    async def _follow(self) -> None:
+        held_back = 0
+        while True:
+            pause = SAFETY_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads reads, guards nothing
+            if held_back:
+                pause = HELD_BACK_SECONDS[min(held_back, len(HELD_BACK_SECONDS)) - 1]
+            await wait_for(self._waker, pause)
+            self._waker.clear()
+            try:
+                async with self._feeds.reads:
+                    page = await self._source.read(self.position)
+            except Unavailable:
+                held_back += 1
+                continue
+            held_back = held_back + 1 if page.held_back else 0
+            if page.more:
+                self._waker.set()
+            await self._hand_out(page.messages)
+
+    async def _hand_out(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        # No await until all queues have it: who joins now is given the position behind it.
+        for message in messages:
+            if message.position is None:
+                self._latest_progress = messages
+            else:
+                self._latest_progress = ()
+                self.position = message.position
+                self._moved = True
+                self._progress_waker.set()
+            for subscription in self._subscriptions:
+                subscription.put(message)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        for number, subscription in enumerate([*self._subscriptions]):
+            if number and number % SLICE == 0:
+                await asyncio.sleep(SLICE_SECONDS)
+            subscription.wake()
+
+    async def _measure(self) -> None:
+        """Keep bytes under way known while somebody watches; whoever found out, everyone reads it from the database."""
+        loop = asyncio.get_running_loop()
+        due: float | None = loop.time()
+        pause: float | None = 0.0
+        while True:
+            await wait_for(self._progress_waker, max(0.0, due - loop.time()) if due is not None else SAFETY_SECONDS)
+            try:
+                if self._progress_waker.is_set():
+                    self._progress_waker.clear()
+                    async with self._feeds.reads:
+                        messages = await self._source.progress()
+                    await self._hand_out(messages)
+                    if messages and pause is not None:
+                        # Somebody just asked, here or elsewhere.
+                        due = loop.time() + pause
+                if self._moved:
+                    self._moved = False
+                    due = loop.time()
+                if due is not None and loop.time() >= due:
+                    pause = await self._poll()
+                    due = None if pause is None else loop.time() + pause
+            except GatewayError as error:
+                logger.info("progress is not known now", extra={"code": error.code})
+                due = loop.time() + HELD_BACK_SECONDS[-1] * random.uniform(1, 5)  # noqa: S311 - see above
+
+    async def _poll(self) -> float | None:
+        await self._feeds.pace.turn()
+        async with self._feeds.polls:
+            return await self._source.poll()
+
+
+class Feeds:
+    """Hold the feeds of one process and count who watches."""
+
+    def __init__(self, wakeups: Wakeups, *, per_tenant: int, in_all: int, polls_per_second: float) -> None:
+        self.wakeups = wakeups
+        self.reads = asyncio.Semaphore(READS_AT_ONCE)
+        self.polls = asyncio.Semaphore(POLLS_AT_ONCE)
+        self.pace = Pace(polls_per_second)
+        self._limits = per_tenant, in_all
+        self._feeds: dict[str, Feed] = {}
+        self._watchers: Counter[str] = Counter()
+        self._subscriptions: set[Subscription] = set()
+        self._closing = False
+        self._empty: asyncio.Event | None = None
+
+    @property
+    def watchers(self) -> int:
+        """Return how many watch."""
+        return len(self._subscriptions)
+
+    @asynccontextmanager
+    async def join(self, tenant_id: str, source: Source) -> AsyncIterator[tuple[Subscription, Position]]:
+        """Lend a watcher's place and the position that everything it gets is behind of.
+
+        Raises TooManyStreams over the tenant's or the process's limit, and Unavailable.
+        """
+        self._admit(tenant_id)
+        subscription = Subscription()
+        self._watchers[tenant_id] += 1
+        self._subscriptions.add(subscription)
+        feed = self._feeds.get(source.topic)
+        if feed is None:
+            feed = self._feeds[source.topic] = Feed(source, self)
+        feed.users += 1
+        try:
+            yield subscription, await feed.join(subscription)
+        finally:
+            feed.leave(subscription)
+            self._subscriptions.discard(subscription)
+            if self._empty is not None and not self._subscriptions:
+                self._empty.set()
+            self._watchers -= Counter({tenant_id: 1})
+            feed.users -= 1
+            if feed.users == 0:
+                self.drop(source.topic, feed)
+                await feed.stop()
+
+    def drop(self, topic: str, feed: Feed) -> None:
+        """Let who comes next begin with a new feed."""
+        if self._feeds.get(topic) is feed:
+            del self._feeds[topic]
+
+    async def close(self, seconds: float) -> None:
+        """End every stream, and refuse every new one, so that the process can stop; wait for the ends so long."""
+        self._closing = True
+        for subscription in self._subscriptions:
+            subscription.close(Reason.GOING_AWAY)
+        if self._subscriptions:
+            self._empty = asyncio.Event()
+            await wait_for(self._empty, seconds)
+
+    def _admit(self, tenant_id: str) -> None:
+        per_tenant, in_all = self._limits
+        if self._closing:
+            raise Unavailable("This process is stopping; connect again.")
+        if self._watchers[tenant_id] >= per_tenant:
+            raise TooManyStreams(f"A tenant may have {per_tenant} streams open at once here.")
+        if self.watchers >= in_all:
+            raise TooManyStreams("Too many streams are open here; try again later.")

@@ -1,0 +1,135 @@
+"""Receive a file in a form and take it the ordinary way to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import AsyncIterable
+from pathlib import Path
+
+from gateway.context import Gateway
+from gateway.domain.errors import FileMismatch, FileRejected, Invalid, Unavailable
+from gateway.domain.principal import Principal
+from gateway.domain.upload import State, Upload
+from gateway.receiving.session import Reception, Target
+from gateway.streaming import disk
+from gateway.streaming.buffers import Lease
+from gateway.streaming.form_parser import FilePart, FormReader
+from gateway.uploads.create import NewUpload, create
+
+SIZE_FIELD = "size_bytes"
+SHA256_FIELD = "sha256"
+FIELDS = frozenset({SIZE_FIELD, SHA256_FIELD})
+"""What a form may say beside its file, before or after it. A misspelt name is refused: its check would be left out."""
+
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
+_DECIMAL = re.compile(r"[0-9]{1,19}")
+
+
+async def stream_form(gateway: Gateway, principal: Principal, boundary: str, body: AsyncIterable[bytes]) -> Upload:
+    """Receive the form that *body* yields and return its upload in a final state, or completing or validating.
+
+    What fails for a moment once all bytes are there does not fail the form: another process finishes it. Raises Busy,
+    Malformed, ExtensionNotAllowed (before a byte is kept), TooLarge, FileMismatch, FileRejected, DiskFull and
+    Unavailable, and whatever *body* raises. After any of them nothing is kept; after a cancellation nothing but a file
+    that was complete already.
+    """
+    async with gateway.streams.slots.admit() as lease:
+        form = _Form(gateway, principal, lease)
+        reader = FormReader(boundary, form.open_file)
+        form.fields = reader.fields
+        try:
+            async for chunk in body:
+                await reader.feed(chunk)
+            reader.close()
+            return require_accepted(await form.complete())
+        except BaseException as exc:
+            kept = await form.reception.give_up(exc) if form.reception is not None else None
+            if kept is not None and isinstance(exc, Unavailable):
+                # Its client would send it again after an error, and the pipeline would get it twice.
+                return kept
+            raise
+        finally:
+            if form.reception is not None:
+                await form.reception.close()
+
+
+class _Form:
+    """What becomes of the file of one form."""
+
+    def __init__(self, gateway: Gateway, principal: Principal, lease: Lease) -> None:
+        self.fields: dict[str, str] = {}
+        self.reception: Reception | None = None
+        self._gateway = gateway
+        self._principal = principal
+        self._lease = lease
+        self._target: Target | None = None
+
+    async def open_file(self, part: FilePart) -> Target:
+        """Create the upload when the file's name is known, which is before its first byte."""
+        streams = self._gateway.streams
+        wanted = NewUpload(
+            filename=part.filename,
+            size_bytes=self._declared_size(),
+            content_type=part.content_type,
+            cut_by_client=True,
+            directory=str(streams.directory.absolute()) if streams.destination == "disk" else None,
+        )
+        created = await create(self._gateway, self._principal, wanted)
+        self.reception = Reception(self._gateway, created.upload, ends_with_stream=True)
+        # A file on disk can be hashed afterwards, when the sum comes behind it; one in the store only on its way.
+        with_sha256 = streams.destination == "store" or SHA256_FIELD in self.fields
+        self._target = await self.reception.begin(self._lease, with_sha256=with_sha256)
+        return self._target
+
+    async def complete(self) -> Upload:
+        """Compare with what was declared, before or after the file, and complete."""
+        assert self.reception is not None, "a form without a file does not get here"
+        assert self._target is not None, "a form without a file does not get here"
+        unknown = self.fields.keys() - FIELDS
+        if unknown:
+            raise Invalid(f"The form has a field {min(unknown)[:64]!r}; {', '.join(sorted(FIELDS))} are known.")
+        declared = self._declared_size()
+        if declared is not None and declared != self._target.size_bytes:
+            raise FileMismatch(f"The file has {self._target.size_bytes} bytes; {declared} were declared.")
+        if SHA256_FIELD in self.fields:
+            await check_sha256(self.fields[SHA256_FIELD], self._target, self.reception.upload)
+        return await self.reception.complete(self._principal)
+
+    def _declared_size(self) -> int | None:
+        text = self.fields.get(SIZE_FIELD)
+        if text is None:
+            return None
+        if not _DECIMAL.fullmatch(text.strip()):
+            raise Invalid("size_bytes is not a whole number of bytes.")
+        return int(text)
+
+
+async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
+    """Compare what was received with its declared SHA-256, hexadecimal or base64; raise Invalid or FileMismatch."""
+    wanted = declared.strip()
+    if not _HEX.fullmatch(wanted):
+        try:
+            wanted = base64.b64decode(wanted, validate=True).hex()
+        except (binascii.Error, ValueError):
+            wanted = ""
+        if not _HEX.fullmatch(wanted):
+            raise Invalid("sha256 is neither 64 hexadecimal digits nor the base64 of 32 bytes.")
+    observed = target.sha256
+    if observed is None:
+        assert upload.path is not None, "only what is on disk is received without being hashed"
+        observed = await asyncio.to_thread(disk.sha256_of, disk.temporary(Path(upload.path)))
+    if not hmac.compare_digest(observed, wanted.lower()):
+        raise FileMismatch("The SHA-256 of the file is not the declared one.")
+
+
+def require_accepted(upload: Upload) -> Upload:
+    """Return the upload unless it was rejected; raise FileRejected with the reason then."""
+    rejection = upload.rejection
+    if upload.state is State.REJECTED and rejection is not None:
+        reason = {"code": rejection.code, "detail": rejection.detail}
+        raise FileRejected(rejection.detail, upload_id=str(upload.id), state=upload.state.value, rejection=reason)
+    return upload

@@ -1,0 +1,228 @@
+"""Receive the file of one upload: hold the right to it, show how far it is, and leave nothing half-made behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from gateway.context import Gateway
+from gateway.database import receiving, uploads
+from gateway.database.uploads import Move
+from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unavailable, WrongState
+from gateway.domain.parts import NamedPart
+from gateway.domain.principal import Principal
+from gateway.domain.progress import smooth_rate
+from gateway.domain.upload import State, Upload
+from gateway.storage.errors import StoreUnavailable
+from gateway.streaming.buffers import Lease
+from gateway.streaming.file_target import StreamingFileTarget
+from gateway.streaming.limits import WAIT_SHARE
+from gateway.streaming.parts_target import StreamingPartsTarget
+from gateway.streaming.send_queue import StoreIsSilent
+from gateway.uploads.clean_up import clean_up
+from gateway.uploads.complete import complete
+
+logger = logging.getLogger(__name__)
+
+REPORT_SECONDS = 1.0
+"""Time between two reports of progress; watchers are asked for no finer one."""
+
+_TO_BE_FINISHED = frozenset({State.COMPLETING, State.VALIDATING, State.READY})
+
+
+class Target(Protocol):
+    """What a file is received by; sizes in bytes."""
+
+    size_bytes: int
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the hexadecimal SHA-256 of what was received, where it was asked for."""
+        ...
+
+    async def astart(self) -> None:
+        """Begin."""
+        ...
+
+    async def adata_received(self, chunk: bytes) -> None:
+        """Take a piece, waiting for disk or store where it must."""
+        ...
+
+    async def afinish(self) -> None:
+        """End; everything is safe when it returns."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of everything, whatever was received."""
+        ...
+
+
+class Reception:
+    """One upload while this process receives its file.
+
+    *ends_with_stream*: the upload is of no use without this request and is aborted with it; otherwise it stays open,
+    and its file can be sent again.
+    """
+
+    def __init__(self, gateway: Gateway, upload: Upload, *, ends_with_stream: bool) -> None:
+        self.upload = upload
+        self.token = uuid4()
+        self.limit = upload.size_limit(gateway.policy.max_file_size)
+        self._gateway = gateway
+        self._ends_with_stream = ends_with_stream
+        self._target: StreamingFileTarget | StreamingPartsTarget | None = None
+        self._heart: asyncio.Task[None] | None = None
+        self._lost = False
+
+    async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
+        """Become the receiver and return the target of the bytes; raise WrongState when another one receives it."""
+        begun = await receiving.begin(
+            self._gateway.database,
+            self.upload.id,
+            token=self.token,
+            seconds=self._gateway.policy.lease_seconds,
+            part_size_bytes=part_size_bytes,
+            ends_with_stream=self._ends_with_stream,
+        )
+        if not begun:
+            raise WrongState("The file of this upload is being received already.", state=self.upload.state.value)
+        self._heart = asyncio.create_task(self._beat())
+        self._target = self._make_target(lease, part_size_bytes, with_sha256=with_sha256)
+        return self._target
+
+    def _make_target(
+        self, lease: Lease, part_size_bytes: int | None, *, with_sha256: bool
+    ) -> StreamingFileTarget | StreamingPartsTarget:
+        limits = self._gateway.streams
+        if self.upload.path is not None:
+            return StreamingFileTarget(
+                Path(self.upload.path), chunk_size=limits.chunk_size, with_sha256=with_sha256, validator=self._check
+            )
+        return StreamingPartsTarget(
+            self._send_part,
+            lease,
+            part_size_bytes=part_size_bytes or limits.part_size,
+            with_sha256=with_sha256,
+            validator=self._check,
+        )
+
+    async def _send_part(self, part_number: int, pieces: list[bytes], size_bytes: int) -> str:
+        key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
+        assert multipart_upload_id is not None, "what is kept in the store was opened there"
+        patience = self._gateway.streams.store_seconds
+        try:
+            async with self._gateway.streams.senders.turn():
+                return await self._gateway.store.upload_part(
+                    key,
+                    multipart_upload_id,
+                    part_number,
+                    pieces,
+                    size_bytes=size_bytes,
+                    timeout_seconds=patience * WAIT_SHARE,
+                    patience_seconds=patience,
+                )
+        except StoreIsSilent as exc:
+            raise StoreUnavailable(operation="UploadPart", message="no answer to the parts before it") from exc
+
+    def _check(self, chunk: bytes) -> None:
+        """Stop in mid-stream: past the limit, or once the upload was aborted, expired or taken over."""
+        received = self._target.size_bytes if self._target else 0
+        if received + len(chunk) > self.limit:
+            raise TooLarge(f"The file is larger than {self.limit} bytes.", max_size_bytes=self.limit)
+        if self._lost:
+            raise WrongState("The upload was aborted or has expired.", state=State.ABORTED.value)
+
+    async def _beat(self) -> None:
+        """Report how far it is; a database that is away is no reason to stop as long as the lease lasts."""
+        loop = asyncio.get_running_loop()
+        reported, reported_at = 0, loop.time()
+        rate: float | None = None
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            silent = loop.time() - reported_at
+            received = self._target.size_bytes if self._target else 0
+            if received == reported and silent < self._gateway.policy.lease_seconds / 4:
+                continue
+            now = smooth_rate(reported, rate, silent, received)
+            try:
+                if not await self._report(received, tell=True, bytes_per_second=now):
+                    self._lost = True
+                    return
+            except Unavailable:
+                continue
+            except Exception as error:
+                # Raised, it would come out where the heart is stopped, and keep the end from cleaning up.
+                logger.exception("could not report a stream", extra={"error": type(error).__name__})
+                continue
+            reported, rate, reported_at = received, now, loop.time()
+
+    async def _report(self, received: int, *, tell: bool, bytes_per_second: float | None = None) -> bool:
+        return await receiving.report(
+            self._gateway.database,
+            self.upload.id,
+            token=self.token,
+            seconds=self._gateway.policy.lease_seconds,
+            streamed_bytes=received,
+            ends_with_stream=self._ends_with_stream,
+            tell=tell,
+            bytes_per_second=bytes_per_second,
+        )
+
+    async def complete(self, principal: Principal) -> Upload:
+        """Take the ordinary way of an upload whose parts are all there; raise Gone when it is not ours any more."""
+        assert self._target is not None, "begun"
+        await self._stop_beating()
+        if self._target.size_bytes == 0:
+            raise Malformed("The file is empty.")
+        # Watchers are told once a second at most, and `completing` is what they hear next.
+        if not await self._report(self._target.size_bytes, tell=False):
+            raise Gone("The upload was aborted or has expired.", state=State.EXPIRED.value)
+        named = None
+        if isinstance(self._target, StreamingPartsTarget):
+            named = [NamedPart(number, etag) for number, etag in enumerate(self._target.etags, 1)]
+        return await complete(self._gateway, principal, self.upload.id, named, stream_token=self.token)
+
+    async def close(self) -> None:
+        """Let go of target and heart."""
+        await self._stop_beating()
+        if self._target is not None:
+            await self._target.aclose()
+
+    async def give_up(self, reason: BaseException) -> Upload | None:
+        """Leave nothing behind: abort what nobody could go on with, and let go of the rest.
+
+        Returns the upload when it can no longer be given up: all of it is there, and another process will finish it.
+        Runs to its end even when the request is cancelled meanwhile; what the database or the store keeps from being
+        done now, the sweeper does.
+        """
+        with suppress(GatewayError):
+            upload = await asyncio.shield(self._gateway.work.start(self._give_up(reason)))
+            return upload if upload.state in _TO_BE_FINISHED else None
+        return None
+
+    async def _give_up(self, reason: BaseException) -> Upload:
+        await self.close()
+        if not self._ends_with_stream:
+            await receiving.end(self._gateway.database, self.upload.id, token=self.token)
+            return self.upload
+        data = {"code": "stream_interrupted"}
+        if isinstance(reason, GatewayError):
+            data = {"code": reason.code, "detail": reason.detail}
+        change = Move(after=State.UPLOADING, to=State.ABORTED, cleanup_pending=True, data=data)
+        async with self._gateway.database.connection() as connection:
+            aborted = await uploads.move(connection, self.upload.id, change)
+        if aborted is None:
+            return await uploads.find_for_job(self._gateway.database, self.upload.id) or self.upload
+        await clean_up(self._gateway, aborted)
+        return aborted
+
+    async def _stop_beating(self) -> None:
+        if self._heart is not None:
+            self._heart.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._heart
+            self._heart = None

@@ -1,0 +1,49 @@
+"""Name the settings of the object store."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, SecretStr
+
+from gateway.settings.common import SettingGroup
+
+
+class StoreSettings(SettingGroup):
+    """Hold the settings of the object store."""
+
+    title: ClassVar[str] = "The store"
+
+    s3_endpoint: str = Field("http://127.0.0.1:9000", description="Address the gateway calls the store at.")
+    s3_public_endpoint: str | None = Field(
+        None, description="Address signed into URLs for clients. Default: the one the gateway calls."
+    )
+    s3_region: str = Field("us-east-1", description="Region in the signature's scope.")
+    s3_bucket: str = Field("uploads", description="Bucket that holds uploads.")
+    s3_access_key_id: str = Field("", description="Access key id of the gateway's own calls.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of the access key.")
+    s3_session_token: SecretStr | None = Field(None, description="Session token of temporary credentials.")
+    s3_signing_access_key_id: str | None = Field(
+        None,
+        description="Separate access key that signs uploads, best allowed s3:PutObject on the prefix only: its id is "
+        "public, because every URL shows it, and with a right to read uploaders may copy other objects into theirs on "
+        "stores that take an unsigned x-amz-copy-source (MinIO). Default: the gateway's own key.",
+    )
+    s3_signing_secret_access_key: SecretStr | None = Field(None, description="Secret of the signing key.")
+    s3_download_access_key_id: str | None = Field(
+        None,
+        description="Separate access key that signs downloads, best allowed s3:GetObject on the prefix only. "
+        "Default: the gateway's own key.",
+    )
+    s3_download_secret_access_key: SecretStr | None = Field(None, description="Secret of the download key.")
+    s3_addressing_style: Literal["path", "virtual"] = Field(
+        "path", description="`path` (MinIO, SeaweedFS) or `virtual` (bucket in the host name, AWS)."
+    )
+    s3_object_key_prefix: str = Field("uploads", description="First segment of every object key.")
+    s3_timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest wait for one answer of the store before it counts as failed, seconds."
+    )
+    s3_max_attempts: int = Field(
+        3, ge=1, le=10, description="Tries of one store call: 5xx, SlowDown, resets and timeouts are tried again."
+    )
+    s3_pool_size: int = Field(64, ge=1, le=1000, description="Connections to the store per process.")

@@ -1,0 +1,126 @@
+"""Read what was uploaded, from the store or from disk, as one exact content."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from gateway.context import Gateway
+from gateway.detection import FileReader
+from gateway.domain.upload import Upload
+from gateway.storage.errors import PreconditionFailed, StoreError
+from gateway.storage.models import ObjectHead, lasting
+from gateway.storage.s3 import S3Store
+from gateway.streaming import disk
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS = frozenset({400, 403, 501})
+"""Statuses by which a store says that it does not read by version, or not for this key; others are of the object."""
+
+
+class Contents(Protocol):
+    """An exact content: whoever replaces it makes the reads fail, not differ."""
+
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    """What the store knows it by for good, None where a later write takes its place."""
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return up to *length* bytes from *start*."""
+        ...
+
+
+class StoreReader:
+    """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error.
+
+    In a bucket that keeps versions every read names the version too, and what is written later does not matter.
+    """
+
+    def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
+        self._store = store
+        self._key = key
+        self.etag = head.etag
+        self.version_id = lasting(head.version_id)
+        self.size_bytes = head.size_bytes
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return up to *length* bytes from *start*; b'' past the end, where stores answer 416."""
+        length = min(length, self.size_bytes - start)
+        if length <= 0:
+            return b""
+        try:
+            return await self._get(start, length)
+        except StoreError as exc:
+            if self.version_id is None or exc.status not in _REFUSALS:
+                raise
+            _warn(self._key, exc)
+            self.version_id = None
+        return await self._get(start, length)
+
+    async def _get(self, start: int, length: int) -> bytes:
+        return await self._store.get_object_range(
+            self._key, start, length, if_match=self.etag, version_id=self.version_id
+        )
+
+
+async def _open_object(gateway: Gateway, upload: Upload) -> StoreReader:
+    """Open the version that was assembled: a later one may be a forged write, and on MinIO of any ETag it likes."""
+    key, version_id = upload.object_key, upload.observed_version_id
+    try:
+        head = await gateway.store.head_object(key, if_match=upload.observed_etag, version_id=version_id)
+    except StoreError as exc:
+        if version_id is None or exc.status not in _REFUSALS:
+            raise
+        _warn(key, exc)
+        head = replace(await gateway.store.head_object(key, if_match=upload.observed_etag), version_id=None)
+    return StoreReader(gateway.store, key, head)
+
+
+def _warn(key: str, error: StoreError) -> None:
+    # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
+    logger.warning(
+        "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
+        extra={"key": key, "error": str(error)},
+    )
+
+
+class DiskReader(FileReader):
+    """Read a file that the gateway received itself; its etag says which version of it this is."""
+
+    version_id: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.etag = self.version()
+
+    def version(self) -> str:
+        """Return what tells this content from a later one under the same name."""
+        status = os.fstat(self._file.fileno())
+        return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+@asynccontextmanager
+async def open_contents(gateway: Gateway, upload: Upload) -> AsyncIterator[Contents]:
+    """Open what was uploaded.
+
+    Raises NoSuchKey or FileNotFoundError when it is not there, PreconditionFailed when it is another content than
+    `observed_etag` or changes before the block ends.
+    """
+    if upload.path is None:
+        yield await _open_object(gateway, upload)
+        return
+    path = await asyncio.to_thread(disk.find, Path(upload.path))
+    async with await asyncio.to_thread(DiskReader, path) as reader:
+        if upload.streamed_bytes != reader.size_bytes:
+            raise PreconditionFailed(operation="Open", message="not the number of bytes that were received")
+        yield reader
+        if reader.version() != reader.etag:
+            raise PreconditionFailed(operation="Read", message="the file changed")

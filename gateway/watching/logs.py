@@ -1,0 +1,156 @@
+"""Read the logs that are watched, and find out how many bytes of a watched upload are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from gateway.context import Gateway
+from gateway.database import events, progress
+from gateway.database.progress import Progress, Turn
+from gateway.domain.events import BEGINNING, Event, Position
+from gateway.domain.progress import smooth_rate
+from gateway.domain.upload import Upload
+from gateway.events.feeds import Page
+from gateway.events.subscription import Message
+from gateway.storage.errors import NoSuchUpload
+
+PAGE = 100
+"""Events in one read."""
+
+POLL_SECONDS = 1.0
+"""Least time between two questions to the store about one upload, over all processes."""
+
+IDLE_POLL_SECONDS = 5.0
+"""Longest time between them while nothing arrives."""
+
+POLL_SHARE = 0.2
+"""Share of the time a question may take: listing 10,000 parts is ten calls and is asked for less often."""
+
+
+def _message(event: Event) -> Message:
+    fields = {**event.data, "at": event.created_at, "metadata": event.metadata}
+    return Message.of(event.type, str(event.upload_id), fields, event.position)
+
+
+def _progress_message(seen: Progress) -> Message:
+    fields: dict[str, Any] = {
+        "at": seen.observed_at,
+        "bytes_received": seen.bytes_received,
+        "size_bytes": seen.size_bytes,
+        "parts": seen.parts,
+        "bytes_per_second": None if seen.bytes_per_second is None else round(seen.bytes_per_second),
+        "seconds_left": None,
+    }
+    if seen.size_bytes is not None and seen.bytes_per_second is not None and seen.bytes_per_second >= 1:
+        left = max(0, seen.size_bytes - seen.bytes_received)
+        fields["seconds_left"] = round(left / seen.bytes_per_second, 1)
+    return Message.of("progress", str(seen.upload_id), fields)
+
+
+class UploadLog:
+    """The log of one upload. Its row's lock orders it, so ids alone tell what comes first."""
+
+    def __init__(self, gateway: Gateway, upload: Upload) -> None:
+        self.topic = str(upload.id)
+        self._gateway = gateway
+        self._upload = upload
+        self._pause = POLL_SECONDS
+
+    def order(self, position: Position) -> tuple[int, int]:
+        """Compare by id."""
+        return (0, position.id)
+
+    async def end(self) -> Position:
+        """Return the position of the newest event."""
+        newest = await events.latest_of_upload(self._gateway.database, self._upload.id)
+        return newest.position if newest else BEGINNING
+
+    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+        """Return a page of events."""
+        found = await events.of_upload(self._gateway.database, self._upload.id, after=after, up_to=up_to, limit=PAGE)
+        return Page([_message(event) for event in found], more=len(found) == PAGE)
+
+    async def progress(self) -> Sequence[Message]:
+        """Return the newest progress."""
+        seen = await progress.of_upload(self._gateway.database, self._upload.id)
+        return [_progress_message(seen)] if seen else []
+
+    async def poll(self) -> float | None:
+        """Ask for the bytes that are there, if no process did so within the last second, and tell every process."""
+        turn = await progress.take_turn(self._gateway.database, self._upload.id, every_seconds=self._pause)
+        if turn is None:
+            return None
+        if turn.ours:
+            began = time.perf_counter()
+            counted = await self._count(turn)
+            if counted is None:
+                return None
+            await self._record(turn, *counted)
+            seconds = time.perf_counter() - began
+            idle = counted[0] == turn.bytes_received
+            self._pause = min(IDLE_POLL_SECONDS, self._pause * 1.5) if idle else POLL_SECONDS
+            self._pause = max(self._pause, seconds / POLL_SHARE)
+        return self._pause
+
+    async def _count(self, turn: Turn) -> tuple[int, int | None] | None:
+        """Return bytes and, of a direct upload, parts; None when the store no longer takes parts of it."""
+        if turn.streamed_bytes is not None:
+            return turn.streamed_bytes, None
+        upload = self._upload
+        if upload.multipart_upload_id is None:
+            # Kept on the gateway's disk and not yet begun, or sent as a form, of which nobody sees the middle.
+            return (0, None) if upload.on_disk else None
+        try:
+            stored = await self._gateway.store.list_parts(upload.object_key, upload.multipart_upload_id)
+        except NoSuchUpload:
+            return None
+        return sum(part.size_bytes for part in stored), len(stored)
+
+    async def _record(self, turn: Turn, bytes_received: int, parts: int | None) -> None:
+        rate = smooth_rate(turn.bytes_received, turn.bytes_per_second, turn.age_seconds, bytes_received)
+        await progress.record(
+            self._gateway.database,
+            self._upload.id,
+            bytes_received=bytes_received,
+            parts=parts,
+            bytes_per_second=rate,
+            tell=rate != 0 or bytes_received != turn.bytes_received or turn.bytes_per_second != 0,
+        )
+
+
+class TenantLog:
+    """The log of all uploads of a tenant, in the order of transactions."""
+
+    def __init__(self, gateway: Gateway, tenant_id: str) -> None:
+        self.topic = tenant_id
+        self._gateway = gateway
+        self._tenant_id = tenant_id
+        self._seen_until = gateway.now() - timedelta(seconds=POLL_SECONDS)
+
+    def order(self, position: Position) -> tuple[int, int]:
+        """Compare by transaction, then by id."""
+        return (position.transaction_id, position.id)
+
+    async def end(self) -> Position:
+        """Return the position that everything to come is behind of."""
+        return await events.horizon(self._gateway.database)
+
+    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+        """Return a page of events whose place is settled."""
+        settled = await events.of_tenant(self._gateway.database, self._tenant_id, after=after, up_to=up_to, limit=PAGE)
+        more = len(settled.events) == PAGE
+        return Page([_message(event) for event in settled.events], more=more, held_back=settled.held_back)
+
+    async def progress(self) -> Sequence[Message]:
+        """Return what was seen of uploads that somebody watches or the gateway streams."""
+        seen = await progress.of_tenant(self._gateway.database, self._tenant_id, since=self._seen_until, limit=PAGE)
+        if seen:
+            self._seen_until = seen[-1].observed_at
+        return [_progress_message(one) for one in seen]
+
+    async def poll(self) -> float | None:
+        """Ask nothing: a tenant may have thousands of uploads open."""
+        return None
