@@ -72,7 +72,7 @@ class PolicySettings(SettingGroup):
         description="Parts grow so that a file has at most this many: one answer carries every URL.",
     )
 
-    _split = field_validator("allowed_upload_extensions", mode="before")(split_commas)
+    _split_policy_lists = field_validator("allowed_upload_extensions", mode="before")(split_commas)
 
     @field_validator("allowed_upload_extensions")
     @classmethod

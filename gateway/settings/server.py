@@ -63,7 +63,7 @@ class ServerSettings(SettingGroup):
         "alone are believed in X-Forwarded-For and X-Forwarded-Proto. Default: none, the client is whoever connects.",
     )
 
-    _split = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_commas)
+    _split_server_lists = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_commas)
 
     @field_validator("allowed_origins")
     @classmethod
