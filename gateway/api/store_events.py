@@ -31,7 +31,8 @@ MAX_RECORDS = 1000
 MAX_LOOKS = 16
 """Looks at once; what finds no room here is found by the worker a moment later."""
 
-_FORM_KEY = re.compile(r"(?:^|/)forms/([0-9a-f-]{36})\.[a-z0-9]{1,16}$")
+# Keys made by earlier releases have no random part.
+_FORM_KEY = re.compile(r"(?:^|/)forms/([0-9a-f-]{36})(?:-[0-9a-f]{32})?\.[a-z0-9]{1,16}$")
 
 
 class StoreEvents(BaseModel):

@@ -26,7 +26,7 @@ from gateway.domain.errors import (
     Unauthenticated,
 )
 from gateway.domain.media_types import content_type_for
-from gateway.domain.object_key import form_key, new_upload_id, object_key
+from gateway.domain.object_key import new_object_key, new_post_key, new_upload_id
 from gateway.domain.parts import PartPlan, plan_parts
 from gateway.domain.policy import Policy, check_extension, check_filename, check_metadata, check_size
 from gateway.domain.principal import Principal
@@ -121,8 +121,8 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         "checksums": _checksums(plan, wanted.part_checksums),
         "metadata": check_metadata(wanted.metadata),
         "bucket": gateway.bucket,
-        "object_key": object_key(gateway.key_prefix, upload_id, extension),
-        "form_key": form_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,
+        "object_key": new_object_key(gateway.key_prefix, upload_id, extension),
+        "form_key": new_post_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,
         "content_type": content_type_for(extension),
         "path": f"{wanted.directory}/{upload_id}.{extension}" if wanted.directory is not None else None,
         "token_id": principal.token_id,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.content_disposition import attachment
-from gateway.domain.object_key import new_upload_id, object_key
+from gateway.domain.object_key import new_object_key, new_post_key, new_upload_id
 from gateway.domain.policy import extension_of
 
 
@@ -86,4 +86,12 @@ def test_upload_ids_are_uuids_of_version_7_in_order() -> None:
 def test_a_key_has_no_empty_segment(prefix: str, key: str) -> None:
     """Slashes around the prefix make no `//`: one store drops bodies of such keys."""
     identity = new_upload_id()
-    assert object_key(prefix, identity, "mp3") == f"{key}{identity}.mp3"
+    assert re.fullmatch(f"{key}{identity}-[0-9a-f]{{32}}\\.mp3", new_object_key(prefix, identity, "mp3"))
+
+
+def test_i1_an_upload_id_does_not_reveal_its_keys() -> None:
+    """Each key of one upload id has 128 random bits of its own: neither key follows from the id or from the other."""
+    identity = new_upload_id()
+    keys = [make("uploads", identity, "mp3") for make in (new_object_key, new_post_key) for _ in range(100)]
+    secrets = [re.findall(r"-([0-9a-f]{32})\.mp3$", key)[0] for key in keys]
+    assert len(set(secrets)) == len(secrets)
