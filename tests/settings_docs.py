@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
 from gateway.settings import GROUPS
+from gateway.settings.common import environment_names
 
 ROOT = Path(__file__).parents[1]
 TEMPORARY = "the system's temporary folder"
@@ -35,10 +36,7 @@ def entries() -> Iterator[Entry]:
             if field not in group.model_fields:
                 continue
             info = group.model_fields[field]
-            alias = info.validation_alias
-            names = [f"GATEWAY_{field.upper()}"]
-            if isinstance(alias, AliasChoices):
-                names = [str(choice) for choice in alias.choices]
+            names = environment_names(field, info)
             other = names[1] if len(names) > 1 else None
             yield Entry(group.title, names[0], other, _shown(info.default), info.description or "")
 
@@ -75,7 +73,8 @@ def table() -> str:
         "# Settings",
         "",
         "Settings come from the environment, or from a file `.env` in the folder the program is started in. The",
-        "environment wins. Sizes are bytes, times are seconds. This page is written by `make settings`.",
+        "environment wins. Sizes are bytes; `5GiB` and `512MB` are read too. Times are seconds; `90s` and `1h30m` are",
+        "read too. This page is written by `make settings`.",
     ]
     group = ""
     for entry in entries():

@@ -52,8 +52,14 @@ class StreamingServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the socket to listen on; raise OSError."""
-    listener = socket.create_server((host, port), backlog=2048)
+    """Open the socket to listen on; raise OSError.
+
+    *host* is a name, an IPv4 or an IPv6 address, with or without brackets. `::` takes IPv4 connections too.
+    """
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
     return listener
@@ -67,7 +73,7 @@ def serve() -> None:
     try:
         listener = listen(settings.host, settings.port)
     except OSError as exc:
-        fail(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}.")
+        fail(f"Cannot listen on GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {exc.strerror}.")
     config = uvicorn.Config(
         create_app(settings),
         http=GatewayProtocol,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.settings.units import parse_seconds, parse_size
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -23,6 +26,24 @@ class SettingGroup(BaseSettings):
 
     title: ClassVar[str] = ""
     """Heading of the group in the documentation."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _parse_units(cls, value: object, info: ValidationInfo) -> object:
+        """Read `5GiB` for a size and `1h` for a time; the name of a setting says which of the two it is."""
+        name = info.field_name or ""
+        if name.endswith("_seconds"):
+            return parse_seconds(value)
+        if name.endswith(("_size", "_bytes", "_rate")):
+            return parse_size(value)
+        return value
+
+
+def environment_names(field: str, info: FieldInfo) -> list[str]:
+    """Return the environment variables of a setting, the preferred one first."""
+    if isinstance(info.validation_alias, AliasChoices):
+        return [str(choice) for choice in info.validation_alias.choices]
+    return [f"GATEWAY_{field.upper()}"]
 
 
 def bare_name(name: str) -> AliasChoices:
