@@ -16,6 +16,7 @@ from gateway.api.rate_limits import count_stranger, require_patience
 from gateway.context import Gateway
 from gateway.database import upload_tokens
 from gateway.domain.errors import TooMany, Unauthenticated, Unavailable
+from gateway.domain.origins import OriginRules
 
 STATE = "cors_origins"
 """Name under which authentication leaves the origins of the request's token."""
@@ -36,7 +37,7 @@ class Cors:
 
     def __init__(self, app: ASGIApp, allowed_origins: Collection[str]) -> None:
         self._app = app
-        self._allowed = frozenset(allowed_origins)
+        self._allowed = OriginRules(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -55,7 +56,7 @@ class Cors:
                 extra = [(b"vary", b"Origin")]
                 # The browser module is for every page and says so itself; two answers to one question allow nobody.
                 said = any(name == b"access-control-allow-origin" for name, _ in message["headers"])
-                if not said and origin is not None and (origin in self._allowed or origin in state.get(STATE, ())):
+                if not said and origin is not None and (self._allowed.allow(origin) or origin in state.get(STATE, ())):
                     extra += [
                         (b"access-control-allow-origin", origin.encode("latin-1")),
                         (b"access-control-expose-headers", EXPOSED.encode()),
@@ -68,7 +69,7 @@ class Cors:
     async def _preflight(self, scope: Scope, origin: str, wanted_headers: str, send: Send) -> None:
         """Answer instead of the application: a preflight carries neither key nor bearer token."""
         headers: list[tuple[bytes, bytes]] = [(b"vary", _VARY), (b"content-length", b"0")]
-        allowed = origin in self._allowed or await _tokens_allow(scope, origin)
+        allowed = self._allowed.allow(origin) or await _tokens_allow(scope, origin)
         if allowed:
             headers += [
                 (b"access-control-allow-origin", origin.encode("latin-1")),

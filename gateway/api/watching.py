@@ -19,6 +19,7 @@ from gateway.api.rate_limits import count_key, count_token, strangers_counted
 from gateway.api.requests import gateway_of, principal_of, require_page, settings_of, upload_id_of
 from gateway.domain.errors import Forbidden, GatewayError, Invalid
 from gateway.domain.events import Position
+from gateway.domain.origins import OriginRules
 from gateway.domain.principal import Principal, require_key
 from gateway.watching.tickets import make_ticket, use_ticket
 from gateway.watching.watch import require_welcome, watch_tenant, watch_upload
@@ -156,8 +157,8 @@ def _require_origin(websocket: WebSocket, principal: Principal) -> None:
     if origin is None:
         return
     settings = settings_of(websocket)
-    allowed = {*settings.allowed_origins, *(principal.token.allowed_origins if principal.token else ())}
-    if origin in allowed:
+    token_origins = principal.token.allowed_origins if principal.token else ()
+    if OriginRules((*settings.allowed_origins, *token_origins)).allow(origin):
         return
     # Behind a proxy that ends TLS the scheme is another than the page's; the host is what tells pages apart.
     own = urlsplit(settings.public_url).netloc if settings.public_url else websocket.headers.get("host", "")

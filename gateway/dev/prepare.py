@@ -15,6 +15,7 @@ from gateway.database.engine import Database
 from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.domain.errors import DatabaseUnavailable
+from gateway.domain.origins import example_of
 from gateway.settings import Settings
 from gateway.storage import admin
 from gateway.storage.errors import StoreError, StoreUnavailable
@@ -77,7 +78,9 @@ async def prepare_store(settings: Settings, *, embedded: bool) -> list[str]:
         if settings.allowed_origins and (made or embedded):
             await admin.put_bucket_cors(config, settings.allowed_origins)
         async with aiohttp.ClientSession() as session:
-            probes = [await admin.probe_cors(config, origin, session) for origin in settings.allowed_origins]
+            probes = [
+                await admin.probe_cors(config, example_of(origin), session) for origin in settings.allowed_origins
+            ]
     except (StoreError, StoreUnavailable) as error:
         raise StackError(f"The store at {settings.s3_endpoint} refuses or does not answer: {error}") from error
     return [f"A page of {probe.origin} cannot upload: {probe.detail}." for probe in probes if not probe.allowed]

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from gateway.domain.addresses import network_of
-from gateway.domain.origins import how_to_write, is_origin
+from gateway.domain.origins import how_to_write, is_origin, is_origin_pattern
 from gateway.settings.common import MIB, CommaSeparated, SettingGroup, split_commas
 
 
@@ -26,7 +26,8 @@ class ServerSettings(SettingGroup):
     allowed_origins: CommaSeparated = Field(
         (),
         description="Origins of web pages that may use the API and the store, comma separated, as browsers write "
-        "them: `https://app.example.com`, without a slash. Never `*`: credentials are involved.",
+        "them: `https://app.example.com`, without a slash. An application's own scheme (`capacitor://localhost`) is an "
+        "origin too, and one label may be `*`: `https://*.example.com`. Never `*` alone: credentials are involved.",
     )
     token_secret: SecretStr | None = Field(
         None,
@@ -72,7 +73,7 @@ class ServerSettings(SettingGroup):
             raise ValueError("name each origin; `*` would let any page use a visitor's credentials")
         for text in value:
             # Compared as texts: what is almost an origin would refuse every page, and say so nowhere.
-            if not is_origin(text):
+            if not is_origin(text) and not is_origin_pattern(text):
                 raise ValueError(how_to_write(text))
         return value
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import aiohttp
 
 from gateway.domain.errors import GatewayError, Unavailable
+from gateway.domain.origins import example_of
 from gateway.storage import admin
 from gateway.storage.admin import CorsProbe
 from gateway.storage.models import StoreConfig
@@ -56,7 +57,7 @@ async def _refused(public: StoreConfig, origins: Sequence[str], session: aiohttp
     probes = []
     for origin in origins:
         try:
-            probes.append(await admin.probe_cors(public, origin, session))
+            probes.append(await admin.probe_cors(public, example_of(origin), session))
         except Unavailable as exc:
             probes.append(CorsProbe(origin, 0, allowed=False, detail=f"the store does not answer ({exc.detail})"))
     return [probe for probe in probes if not probe.allowed]

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from gateway.api.page import _page_origins
 from gateway.dev.choices import _origins
-from gateway.domain.origins import is_origin, origin_of
+from gateway.domain.origins import OriginRules, is_origin, origin_of
 from gateway.settings import Settings
 
 GOOD = (
@@ -17,8 +17,14 @@ GOOD = (
     "http://[::1]:8080",
     "https://xn--bcher-kva.example",
     "http://app.example.com:443",
+    "capacitor://localhost",
+    "ionic://localhost",
+    "tauri://localhost",
+    "app://.",
+    "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai",
 )
 ALMOST = {
+    "capacitor://localhost/": "capacitor://localhost",
     "https://app.example.com/": "https://app.example.com",
     "https://App.Example.com": "https://app.example.com",
     "HTTPS://app.example.com": "https://app.example.com",
@@ -27,7 +33,38 @@ ALMOST = {
     "https://app.example.com:443": "https://app.example.com",
     "http://localhost:80/": "http://localhost",
 }
-NEVER = ("null", "https://", "https://*.example.com", "ftp://app.example.com", "https://a@example.com", "https://a:x")
+NEVER = (
+    "null",
+    "https://",
+    "ftp://app.example.com",
+    "https://a@example.com",
+    "https://a:x",
+    "file://host",
+    "javascript://a",
+    "app://",
+)
+PATTERNS = (
+    "https://*.vercel.app",
+    "https://*.example.com",
+    "http://*.preview.example.com:8080",
+    "https://a.*.example.com",
+)
+TOO_WIDE = (
+    "https://*",
+    "https://*.app",
+    "https://*.com",
+    "https://*.co.uk",
+    "https://*.localhost",
+    "https://*.0.0.1",
+    "*://app.example.com",
+    "*.example.com",
+    "https://*.*.example.com",
+    "https://*.example.com/",
+    "https://*example.com",
+    "https://*.example.com:*",
+    "https://*..example.com",
+    "capacitor://*.example.com",
+)
 
 
 def settings(origins: str) -> Settings:
@@ -56,6 +93,40 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
     assert origin_of(text) is None
     with pytest.raises(ValidationError, match=r"write it as a browser does, e\.g\. https://app\.example\.com"):
         settings(text)
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+def test_h19_one_label_may_be_a_wildcard(text: str) -> None:
+    """Preview deployments have a new name each time, below a domain that one team owns."""
+    assert settings(text).allowed_origins == (text,)
+    assert OriginRules([text]).allow(text.replace("*", "pr-17"))
+
+
+@pytest.mark.parametrize("text", TOO_WIDE)
+def test_h19_a_wildcard_over_foreign_domains_is_refused(text: str) -> None:
+    """A pattern must not let in the pages of people who only registered a name."""
+    with pytest.raises(ValidationError, match=r"\*"):
+        settings(text)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://vercel.app",
+        "https://a.b.vercel.app",
+        "http://a.vercel.app",
+        "https://a.vercel.app.evil.example",
+        "https://evil.example/.vercel.app",
+        "https://a.vercel.app:8443",
+        "https://.vercel.app",
+        "https://-a.vercel.app",
+        "https://*.vercel.app",
+        "null",
+    ],
+)
+def test_h19_a_pattern_allows_one_label_only(origin: str) -> None:
+    """The `*` stands for exactly one label; scheme, port and the rest of the host are compared as text."""
+    assert not OriginRules(["https://*.vercel.app"]).allow(origin)
 
 
 def test_any_origin_is_refused_with_the_reason() -> None:
