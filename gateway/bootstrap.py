@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from gateway.auth.upload_tokens import TokenSigner
 from gateway.context import Gateway, Webhooks, Work
+from gateway.database.connecting import DatabaseAddress
 from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.database.uploads import NOTIFY_CHANNEL
@@ -120,10 +121,16 @@ def _revealed(*secrets: SecretStr | None) -> list[str]:
     return [secret.get_secret_value() for secret in secrets if secret is not None]
 
 
+def database_address_of(settings: Settings) -> DatabaseAddress:
+    """Take the connection URLs out of the settings."""
+    direct = settings.database_direct_url
+    return DatabaseAddress(settings.database_url.get_secret_value(), direct.get_secret_value() if direct else None)
+
+
 def database_of(settings: Settings) -> Database:
     """Build the pool of connections, closed."""
     return Database(
-        settings.database_url.get_secret_value(),
+        database_address_of(settings),
         pool_size=settings.database_pool_size,
         timeout_seconds=settings.database_timeout_seconds,
     )
@@ -170,16 +177,22 @@ def scanner_of(settings: Settings) -> Scanner | None:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, grace: Grace | None = None) -> AsyncIterator[Gateway]:
-    """Open everything the use cases need and close it again, work in hand first."""
+async def open_gateway(
+    settings: Settings, grace: Grace | None = None, *, wait_for_database: bool = True
+) -> AsyncIterator[Gateway]:
+    """Open everything that the use cases need, and close it again after the running work.
+
+    Raises DatabaseUnavailable when the database does not answer, unless *wait_for_database* is False: then the pool
+    connects in the background and each request without a connection is 503.
+    """
     database = database_of(settings)
-    url = settings.database_url.get_secret_value()
+    url = database_address_of(settings).session_url
     wakeups = Wakeups(url, NOTIFY_CHANNEL)
     clock = StoreClock(utc_now)
     config = store_config_of(settings)
     work = Work()
     webhooks = webhooks_of(settings)
-    await database.open()
+    await database.open(wait_seconds=30.0 if wait_for_database else None)
     try:
         async with AsyncExitStack() as parts:
             store = await parts.enter_async_context(open_store(config, clock))

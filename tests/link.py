@@ -14,13 +14,13 @@ PIECE_BYTES = 64 * 1024
 class Link:
     """Pass bytes between 127.0.0.1 and *upstream*; all connections together send *bytes_per_second* to it."""
 
-    def __init__(self, upstream: str, bytes_per_second: float) -> None:
+    def __init__(self, upstream: str, bytes_per_second: float = float("inf"), port: int = 0) -> None:
         address = urlsplit(upstream)
         self._upstream = (address.hostname or "", address.port or 80)
         self._rate = bytes_per_second
         self._free_at = 0.0
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -47,7 +47,7 @@ BODIES: list[type[BaseModel]] = [
 
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
-    async with open_gateway(settings) as gateway:
+    async with open_gateway(settings, wait_for_database=False) as gateway:
         app.state.gateway = gateway
         trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
         async with page.pages_admitted(settings, gateway):

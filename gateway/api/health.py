@@ -48,12 +48,15 @@ async def readyz(request: Request) -> Response:
     """Say whether database, migrations and store are there."""
     gateway = gateway_of(request)
     names = ("database", "migrations", "store")
-    found = await asyncio.gather(
-        _check(gateway.database.fetch_one("SELECT 1", {})), _migrations(gateway), _check(gateway.store.head_bucket())
-    )
+    found = await asyncio.gather(_database(gateway), _migrations(gateway), _check(gateway.store.head_bucket()))
     checks = dict(zip(names, found, strict=True))
     ready = all(answer == "ok" for answer in found)
     return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+
+
+async def _database(gateway: Gateway) -> str:
+    answer = await _check(gateway.database.fetch_one("SELECT 1", {}))
+    return answer if answer == "ok" else await gateway.database.diagnose()
 
 
 async def _migrations(gateway: Gateway) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gateway.bootstrap import database_address_of
 from gateway.cli.environment import fail, read_settings
 from gateway.database.migrate import head, upgrade
 from gateway.domain.errors import GatewayError
@@ -20,7 +21,7 @@ def db() -> None:
 def migrate() -> None:
     """Apply every pending migration; safe to run from many places at once and again."""
     try:
-        version = upgrade(read_settings().database_url.get_secret_value())
+        version = upgrade(database_address_of(read_settings()).session_url)
     except GatewayError as exc:
         fail(exc.detail)
     note = "" if version == head() else f" This release needs {head()}: nothing to do."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import os
 import socket
 
 import typer
@@ -10,8 +12,11 @@ import uvicorn
 
 from gateway import logs
 from gateway.api.app import create_app
+from gateway.bootstrap import database_of
 from gateway.cli.environment import fail, read_settings
 from gateway.cli.http_protocol import GatewayProtocol
+from gateway.database.connecting import OK, POOLER
+from gateway.settings import Settings
 
 app = typer.Typer(add_completion=False)
 
@@ -65,6 +70,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _require_usable_database(settings: Settings) -> None:
+    """Exit when a pooler is not declared, which breaks later and silently; a database that is away may come back."""
+    reason = asyncio.run(database_of(settings).diagnose())
+    if reason == POOLER:
+        fail(f"{reason}.")
+    if reason != OK:
+        typer.echo(f"Warning: {reason}. The API starts and answers 503 until the database is there.", err=True)
+
+
 @app.command()
 def serve() -> None:
     """Run the API until SIGTERM or Ctrl-C; requests in hand are answered first."""
@@ -73,7 +87,10 @@ def serve() -> None:
     try:
         listener = listen(settings.host, settings.port)
     except OSError as exc:
-        fail(f"Cannot listen on GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {exc.strerror}.")
+        # create_server adds the address to the text, which the sentence already has.
+        reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
+        fail(f"Cannot listen on GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {reason}.")
+    _require_usable_database(settings)
     config = uvicorn.Config(
         create_app(settings),
         http=GatewayProtocol,

@@ -8,7 +8,9 @@ import signal
 import typer
 
 from gateway import logs
+from gateway.bootstrap import database_of
 from gateway.cli.environment import fail, read_settings
+from gateway.database.connecting import POOLER
 from gateway.domain.errors import GatewayError
 from gateway.jobs.worker import run_worker
 from gateway.settings import Settings
@@ -21,6 +23,8 @@ def worker() -> None:
     """Finish what a dead process left and sweep what was abandoned, until SIGTERM or Ctrl-C."""
     settings = read_settings()
     logs.configure(settings.log_level)
+    if asyncio.run(database_of(settings).diagnose()) == POOLER:
+        fail(f"{POOLER}.")
     try:
         asyncio.run(_run(settings))
     except GatewayError as exc:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from gateway.database.connecting import DatabaseAddress, diagnose
 from gateway.domain.errors import DatabaseUnavailable
+
+CLOSE_SECONDS = 0.5
+"""Longest wait for the pool's own tasks: an attempt to connect to a host that is away would hold up the end."""
 
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 """PoolTimeout and TooManyRequests are OperationalErrors, and so are a statement timeout and a shutdown."""
@@ -29,6 +33,20 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 """A connection in autocommit mode: one statement is one transaction, unless `Database.transaction` opened one."""
 
 
+async def _use_utc(connection: Connection) -> None:
+    # PgBouncer keeps the time zone of a client across its server connections; a startup option it refuses.
+    await connection.execute("SET TIME ZONE 'UTC'")
+
+
+@asynccontextmanager
+async def _bounded(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise DatabaseUnavailable from exc
+
+
 class Database:
     """Lend connections of one bounded pool.
 
@@ -37,11 +55,11 @@ class Database:
     committed, so callers must be able to ask again.
     """
 
-    def __init__(self, url: str, *, pool_size: int, timeout_seconds: float) -> None:
-        options = f"-c statement_timeout={int(timeout_seconds * 1000)} -c timezone=UTC"
+    def __init__(self, address: DatabaseAddress | str, *, pool_size: int, timeout_seconds: float) -> None:
+        self._address = DatabaseAddress(address) if isinstance(address, str) else address
         self._timeout = timeout_seconds
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            self._address.url,
             min_size=2,
             max_size=pool_size,
             timeout=timeout_seconds,
@@ -50,25 +68,31 @@ class Database:
             reconnect_timeout=timeout_seconds,
             open=False,
             connection_class=psycopg.AsyncConnection[DictRow],
-            kwargs={
-                "autocommit": True,
-                "row_factory": dict_row,
-                "options": options,
-                "connect_timeout": max(2, int(timeout_seconds)),
-            },
+            configure=_use_utc if self._address.through_pooler else None,
+            kwargs={"row_factory": dict_row, **self._address.connect_options(timeout_seconds)},
         )
 
-    async def open(self, *, wait_seconds: float = 30.0) -> None:
-        """Open the pool and wait until it holds connections; raise DatabaseUnavailable when it gets none in time."""
+    async def open(self, *, wait_seconds: float | None = 30.0) -> None:
+        """Open the pool and wait until it holds connections; raise DatabaseUnavailable when it gets none in time.
+
+        With *wait_seconds* None it returns at once: the pool connects in the background, and again after a failure.
+        """
+        if wait_seconds is None:
+            await self._pool.open(wait=False)
+            return
         try:
             await self._pool.open(wait=True, timeout=wait_seconds)
         except PoolTimeout as exc:
-            await self._pool.close()
+            await self.close()
             raise DatabaseUnavailable from exc
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
-        await self._pool.close()
+        """Close every connection of the pool; an attempt to connect that is under way is not waited for."""
+        await self._pool.close(timeout=CLOSE_SECONDS)
+
+    async def diagnose(self) -> str:
+        """Return `ok`, or in one sentence why there is no usable connection; it names no host and no user."""
+        return await diagnose(self._address, self._timeout)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -82,13 +106,18 @@ class Database:
                     # a loop that was told to end would go on for good, and whoever waits for that end with it.
                     raise asyncio.CancelledError
                 try:
-                    yield connection
+                    async with self._statement_timeout():
+                        yield connection
                 except _STALE:
                     # A primary that became a standby keeps its connections; a new one finds the new primary.
                     await connection.close()
                     raise
         except (*_AWAY, *_STALE) as exc:
             raise DatabaseUnavailable from exc
+
+    def _statement_timeout(self) -> AbstractAsyncContextManager[object]:
+        """Bound the use of a pooler's connection, where no statement timeout of the session is possible."""
+        return _bounded(self._timeout) if self._address.through_pooler else nullcontext()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from gateway.auth.api_keys import parse_key
-from gateway.bootstrap import store_config_of
+from gateway.bootstrap import database_address_of, store_config_of
 from gateway.database import api_keys
 from gateway.database.engine import Database
 from gateway.dev.postgres import PostgresServer
@@ -41,7 +41,7 @@ def prepare_database(settings: Settings, key: str) -> None:
     # `gateway store prepare` shares this module and needs no SQLAlchemy, which takes a second to import.
     from gateway.database import migrate  # noqa: PLC0415 - see above
 
-    url = settings.database_url.get_secret_value()
+    url = database_address_of(settings).session_url
     try:
         migrate.upgrade(url)
         asyncio.run(_add_key(url, key))
