@@ -19,7 +19,7 @@ _NO_APP_SCHEMES = frozenset(
 """Schemes of documents that are no application: a browser writes their origin as `null`."""
 
 _AFTER_HOST = re.compile(r"[/?#]")
-_WILD_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def is_origin(text: str) -> bool:
@@ -66,16 +66,18 @@ class OriginRules:
     def __init__(self, allowed: Iterable[str]) -> None:
         texts = frozenset(allowed)
         self._exact = frozenset(text for text in texts if "*" not in text)
-        self._patterns = [re.compile(_regular_expression(text)) for text in texts - self._exact]
+        self._patterns = [text.split("*", 1) for text in texts - self._exact]
 
     def allow(self, origin: str) -> bool:
         """Return whether pages of *origin* are allowed."""
-        return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._patterns)
+        return origin in self._exact or any(_matches(origin, before, after) for before, after in self._patterns)
 
 
-def _regular_expression(pattern: str) -> str:
-    before, _, after = pattern.partition("*")
-    return f"{re.escape(before)}{_WILD_LABEL}{re.escape(after)}"
+def _matches(origin: str, before: str, after: str) -> bool:
+    """Return whether *origin* is exactly one label between *before* and *after*."""
+    if not (origin.startswith(before) and origin.endswith(after)):
+        return False
+    return _LABEL.fullmatch(origin[len(before) : len(origin) - len(after)]) is not None
 
 
 def example_of(text: str) -> str:
