@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
@@ -33,12 +32,8 @@ from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
 from gateway.streaming.send_queue import Senders
 from gateway.streaming.shutdown import Doors
 
-
-@dataclass(frozen=True, slots=True)
-class Grace:
-    """Say how long a part may take to stop, in seconds."""
-
-    work_seconds: float = 20.0
+WORK_SECONDS = 20.0
+"""Time for completions that run when the process stops, seconds."""
 
 
 def utc_now() -> datetime:
@@ -177,9 +172,7 @@ def scanner_of(settings: Settings) -> Scanner | None:
 
 
 @asynccontextmanager
-async def open_gateway(
-    settings: Settings, grace: Grace | None = None, *, wait_for_database: bool = True
-) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: Settings, *, wait_for_database: bool = True) -> AsyncIterator[Gateway]:
     """Open everything that the use cases need, and close it again after the running work.
 
     Raises DatabaseUnavailable when the database does not answer, unless *wait_for_database* is False: then the pool
@@ -220,7 +213,7 @@ async def open_gateway(
                 scanner_policy=settings.scanner_policy,
                 webhooks=webhooks,
             )
-            await work.close((grace or Grace()).work_seconds)
+            await work.close(WORK_SECONDS)
     finally:
         await wakeups.close()
         await database.close()
