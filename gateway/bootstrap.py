@@ -12,8 +12,8 @@ from gateway.auth.upload_tokens import TokenSigner
 from gateway.context import Gateway, Webhooks, Work
 from gateway.database.connecting import DatabaseAddress
 from gateway.database.engine import Database
+from gateway.database.notify import NOTIFY_CHANNEL
 from gateway.database.queue import JobQueue
-from gateway.database.uploads import NOTIFY_CHANNEL
 from gateway.detection import ClamdScanner, Scanner
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
@@ -154,8 +154,8 @@ def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
     """Build what streams are fed from."""
     return Feeds(
         wakeups,
-        per_tenant=settings.max_streams_per_tenant,
-        in_all=settings.max_streams,
+        max_per_tenant=settings.max_streams_per_tenant,
+        max_total=settings.max_streams,
         polls_per_second=settings.progress_polls_per_second,
     )
 
@@ -208,7 +208,7 @@ async def open_gateway(settings: Settings, *, wait_for_database: bool = True) ->
                 now=utc_now,
                 streams=streams_of(settings),
                 tokens=token_signer_of(settings),
-                form_seconds=settings.form_seconds,
+                post_policy_seconds=settings.form_seconds,
                 scanner=scanner_of(settings),
                 scanner_policy=settings.scanner_policy,
                 webhooks=webhooks,

@@ -86,7 +86,7 @@ class Gateway:
     now: Callable[[], datetime]
     streams: Streams
     tokens: TokenSigner | None = None
-    form_seconds: int = 900
+    post_policy_seconds: int = 900
     scanner: Scanner | None = None
     scanner_policy: ScannerPolicy = "fail_closed"
     webhooks: Webhooks | None = None

@@ -19,7 +19,7 @@ from gateway.domain.errors import Unauthenticated, Unavailable
 from gateway.domain.events import BEGINNING, Position
 from gateway.domain.principal import Principal
 from gateway.events.subscription import Message, Reason, StreamClosed
-from gateway.watching.watch import Watch, require_welcome
+from gateway.watching.watch import Watch, require_valid_credentials
 
 SEND_SECONDS = 10.0
 """Time a watcher may leave what was sent unread (after the kernel's and the server's buffers are full)."""
@@ -77,10 +77,10 @@ async def pump(
     due = loop.time() + heartbeat_seconds * random.uniform(0.5, 1)  # noqa: S311 - spreads checks, guards nothing
     try:
         while not watch.ended:
-            messages = await watch.take(max(0.0, due - loop.time()))
+            messages = await watch.next_messages(max(0.0, due - loop.time()))
             if loop.time() >= due:
                 with suppress(Unavailable):
-                    await require_welcome(gateway, principal)
+                    await require_valid_credentials(gateway, principal)
                 due = loop.time() + heartbeat_seconds
                 await deliver(messages)
             elif messages:
@@ -116,7 +116,7 @@ class EventStream(Response):
         """Stream until the end, the client's leaving or a reason of ours."""
         async with self._watch as watch:
             beginning = watch.position
-            first = await watch.take(0)
+            first = await watch.next_messages(0)
             if watch.ended and not first:
                 await Response(status_code=204)(scope, receive, send)
                 return

@@ -126,7 +126,7 @@ def _answer(upload: Upload) -> Response:
         "upload_id": upload.id,
         "state": upload.state,
         **place,
-        "size_bytes": upload.observed_size_bytes or upload.streamed_bytes,
+        "size_bytes": upload.observed_size_bytes or upload.received_bytes,
         "content_type": content_type_of(upload),
         "filename": upload.filename,
     }

@@ -22,7 +22,7 @@ from gateway.api.rate_limits import strangers_counted
 from gateway.api.requests import gateway_of, read_json, settings_of
 from gateway.context import Gateway
 from gateway.domain.errors import GatewayError, NotConfigured, Unauthenticated
-from gateway.uploads.forms import finish_form
+from gateway.uploads.post_uploads import complete_arrived
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
@@ -76,6 +76,6 @@ def _upload_id(record: dict[str, Any]) -> UUID | None:
 
 async def _look(gateway: Gateway, upload_id: UUID) -> None:
     try:
-        await finish_form(gateway, upload_id)
+        await complete_arrived(gateway, upload_id)
     except GatewayError as exc:
         logger.info("an event's form will be looked for again", extra={"upload_id": str(upload_id), "code": exc.code})

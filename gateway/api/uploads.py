@@ -20,7 +20,7 @@ from gateway.api.requests import (
     wait_of,
 )
 from gateway.domain.errors import Invalid
-from gateway.domain.parts import NamedPart
+from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
 from gateway.uploads.abort import abort
@@ -28,8 +28,8 @@ from gateway.uploads.access import list_page, wait_until
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.download import download
-from gateway.uploads.forms import look_for_form
 from gateway.uploads.list_parts import list_parts
+from gateway.uploads.post_uploads import complete_if_arrived
 from gateway.uploads.sign import WantedPart, sign
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -97,7 +97,7 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     """Get an upload; with `Prefer: wait=N`, wait up to 30 s for a final state."""
     gateway, identity = gateway_of(request), upload_id_of(upload_id)
     seconds = wait_of(request)
-    found = await look_for_form(gateway, caller, identity)
+    found = await complete_if_arrived(gateway, caller, identity)
     if seconds == 0:
         return json_response(upload_answer(found, caller))
     upload = await wait_until(gateway, caller, identity, seconds=seconds)
@@ -160,7 +160,7 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
     body = await read_json(request, models.CompleteUpload, optional=True)
     named = None
     if body.parts is not None:
-        named = [NamedPart(part.part_number, bare_etag(part.etag)) for part in body.parts]
+        named = [ClientPart(part.part_number, bare_etag(part.etag)) for part in body.parts]
     upload = await complete(gateway_of(request), caller, upload_id_of(upload_id), named)
     if upload.is_final:
         return json_response(upload_answer(upload, caller))

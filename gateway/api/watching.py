@@ -22,7 +22,7 @@ from gateway.domain.events import Position
 from gateway.domain.origins import OriginRules
 from gateway.domain.principal import Principal, require_key
 from gateway.watching.tickets import make_ticket, use_ticket
-from gateway.watching.watch import require_welcome, watch_tenant, watch_upload
+from gateway.watching.watch import require_valid_credentials, watch_tenant, watch_upload
 
 router = APIRouter(prefix="/v1", tags=["watching"])
 Caller = Annotated[Principal, Depends(principal_of)]
@@ -131,7 +131,7 @@ async def _watcher(connection: HTTPConnection, ticket: str | None, upload_id: UU
         else:
             count_key(connection, principal.key_id)
         # The key may have been revoked since it asked for the ticket.
-        await require_welcome(gateway_of(connection), principal)
+        await require_valid_credentials(gateway_of(connection), principal)
         return principal
     return await principal_of(connection)
 

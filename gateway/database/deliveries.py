@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.uploads import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
+from gateway.database.notify import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
 
 _LISTED = """webhook_deliveries.id, webhook_id, 'upload.' || events.type AS event_type, events.upload_id, state,
     attempts, CASE WHEN state = 'pending' THEN due_at END AS due_at, last_attempt_at, last_status, last_error,

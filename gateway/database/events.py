@@ -21,10 +21,10 @@ _COLUMNS = """id, transaction_id::text::bigint AS transaction_id, tenant_id, upl
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Events of a tenant that nothing will be put between any more; *held_back*: later ones are there already."""
+    """Events of a tenant that nothing will be put between any more; *has_unsettled*: later ones are there already."""
 
     events: list[Event]
-    held_back: bool
+    has_unsettled: bool
 
 
 def _event(row: Mapping[str, Any]) -> Event:
@@ -62,7 +62,7 @@ async def of_upload(
     return [_event(row) for row in rows]
 
 
-async def horizon(database: Database) -> Position:
+async def oldest_open_position(database: Database) -> Position:
     """Return the position that every transaction sorts behind that has not ended yet."""
     row = await database.fetch_one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest", {})
     assert row is not None, "a SELECT without FROM has one row"
@@ -89,4 +89,4 @@ async def of_tenant(
         },
     )
     settled = [_event(row) for row in rows if row["settled"]]
-    return Settled(settled, held_back=len(settled) < len(rows))
+    return Settled(settled, has_unsettled=len(settled) < len(rows))

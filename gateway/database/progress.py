@@ -9,15 +9,15 @@ from typing import Any
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.uploads import NOTIFY_CHANNEL
+from gateway.database.notify import NOTIFY_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PollClaim:
     """Whether this process may ask now, with what was seen last: bytes, bytes per second, age in seconds."""
 
-    ours: bool
-    streamed_bytes: int | None
+    granted: bool
+    received_bytes: int | None
     """Bytes that the gateway itself streamed so far; None where the client sends to the store.
 
     None also once a receiver gave no sign of life in time: its file can be sent again, the direct way too.
@@ -39,7 +39,7 @@ class Progress:
     observed_at: datetime
 
 
-_TAKE_TURN = """
+_CLAIM_POLL = """
 WITH claimed AS (
     INSERT INTO upload_progress AS known (upload_id, polled_at)
     SELECT id, now() FROM uploads WHERE id = %(upload_id)s AND state = 'uploading'
@@ -48,19 +48,19 @@ WITH claimed AS (
     RETURNING upload_id, bytes_received, bytes_per_second,
         extract(epoch FROM now() - observed_at)::double precision AS age_seconds
 )
-SELECT claimed.upload_id IS NOT NULL AS ours, claimed.bytes_received, claimed.bytes_per_second, claimed.age_seconds,
-    CASE WHEN uploads.stream_until > now() THEN uploads.streamed_bytes END AS streamed_bytes
+SELECT claimed.upload_id IS NOT NULL AS granted, claimed.bytes_received, claimed.bytes_per_second, claimed.age_seconds,
+    CASE WHEN uploads.stream_until > now() THEN uploads.streamed_bytes END AS received_bytes
 FROM uploads LEFT JOIN claimed ON uploads.id = claimed.upload_id
 WHERE uploads.id = %(upload_id)s AND uploads.state = 'uploading'"""
 
 
-async def take_turn(database: Database, upload_id: UUID, *, every_seconds: float) -> Turn | None:
+async def claim_poll(database: Database, upload_id: UUID, *, every_seconds: float) -> PollClaim | None:
     """Claim the next look at an upload, unless a process looked less than *every_seconds* ago.
 
     Returns None for an upload that takes no bytes now.
     """
-    row = await database.fetch_one(_TAKE_TURN, {"upload_id": upload_id, "seconds": every_seconds})
-    return Turn(**row) if row else None
+    row = await database.fetch_one(_CLAIM_POLL, {"upload_id": upload_id, "seconds": every_seconds})
+    return PollClaim(**row) if row else None
 
 
 async def record(
@@ -70,9 +70,9 @@ async def record(
     bytes_received: int,
     parts: int | None,
     bytes_per_second: float | None,
-    tell: bool = True,
+    notify_watchers: bool = True,
 ) -> None:
-    """Record what was seen and tell every process; an upload that moved on meanwhile has no progress any more."""
+    """Record what was seen and notify every process; an upload that moved on meanwhile has no progress any more."""
     await database.fetch_one(
         f"""
 WITH seen AS (
@@ -84,13 +84,13 @@ WITH seen AS (
     RETURNING known.upload_id, uploads.tenant_id
 )
 SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)
-FROM seen WHERE %(tell)s""",
+FROM seen WHERE %(notify_watchers)s""",
         {
             "upload_id": upload_id,
             "bytes_received": bytes_received,
             "parts": parts,
             "bytes_per_second": bytes_per_second,
-            "tell": tell,
+            "notify_watchers": notify_watchers,
         },
     )
 

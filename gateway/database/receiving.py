@@ -1,11 +1,11 @@
-"""Hold, renew and end the right to receive the file of an upload."""
+"""Hold, renew and release the right to receive the file of an upload."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.uploads import NOTIFY_CHANNEL
+from gateway.database.notify import NOTIFY_CHANNEL
 
 _LEFT = "now() + make_interval(secs => %(seconds)s)"
 _HALF = "now() + make_interval(secs => %(seconds)s / 2)"
@@ -14,23 +14,23 @@ _UNASKED = "now() + interval '2 s'"
 """Nobody looks how far an upload is while its receiver says so: watchers would be told everything twice."""
 
 
-async def begin(
+async def claim(
     database: Database,
     upload_id: UUID,
     *,
     token: UUID,
     seconds: float,
     part_size_bytes: int | None = None,
-    ends_with_stream: bool,
+    ends_with_request: bool,
 ) -> bool:
     """Become the one that receives this upload for *seconds*; False when it is not open or another one receives it.
 
-    With *ends_with_stream* the upload itself expires when no sign of life comes: nobody could send the file again.
+    With *ends_with_request* the upload itself expires when no sign of life comes: nobody could send the file again.
     """
     touched = await database.execute(
         f"""UPDATE uploads SET stream_token = %(token)s, stream_until = {_LEFT}, streamed_bytes = 0,
             part_size_bytes = coalesce(%(part_size_bytes)s, part_size_bytes),
-            expires_at = CASE WHEN %(ends_with_stream)s THEN {_LEFT} ELSE expires_at END
+            expires_at = CASE WHEN %(ends_with_request)s THEN {_LEFT} ELSE expires_at END
         WHERE id = %(id)s AND state = 'uploading' AND (multipart_upload_id IS NOT NULL OR path IS NOT NULL)
             AND (stream_token IS NULL OR stream_until < now()) AND expires_at > now()""",
         {
@@ -38,59 +38,60 @@ async def begin(
             "token": token,
             "seconds": seconds,
             "part_size_bytes": part_size_bytes,
-            "ends_with_stream": ends_with_stream,
+            "ends_with_request": ends_with_request,
         },
     )
     return touched > 0
 
 
-async def report(
+async def save_progress(
     database: Database,
     upload_id: UUID,
     *,
     token: UUID,
     seconds: float,
-    streamed_bytes: int,
-    ends_with_stream: bool,
-    tell: bool,
+    received_bytes: int,
+    ends_with_request: bool,
+    notify_watchers: bool,
     bytes_per_second: float | None = None,
 ) -> bool:
     """Say how far it is and stay its receiver; False when the upload is not ours any more.
 
-    With *tell*, whoever watches it, or all uploads of its tenant, learns of it. The times move only when half of them
-    is gone: their columns are in indexes, the count is not.
+    With *notify_watchers*, the watchers of the upload and of its tenant are woken. The two times are written only when
+    half of the lease is gone, because their columns are in indexes; the count of bytes is not.
     """
     row = await database.fetch_one(
         f"""
 WITH moved AS (
-    UPDATE uploads SET streamed_bytes = %(streamed_bytes)s,
+    UPDATE uploads SET streamed_bytes = %(received_bytes)s,
         stream_until = CASE WHEN stream_until < {_HALF} THEN {_LEFT} ELSE stream_until END,
-        expires_at = CASE WHEN %(ends_with_stream)s AND expires_at < {_HALF} THEN {_LEFT} ELSE expires_at END
+        expires_at = CASE WHEN %(ends_with_request)s AND expires_at < {_HALF} THEN {_LEFT} ELSE expires_at END
     WHERE id = %(id)s AND state = 'uploading' AND stream_token = %(token)s
     RETURNING id, tenant_id
 ),
 seen AS (
     INSERT INTO upload_progress (upload_id, polled_at, bytes_received, bytes_per_second, observed_at)
-    SELECT id, {_UNASKED}, %(streamed_bytes)s, %(bytes_per_second)s, now() FROM moved WHERE %(tell)s
+    SELECT id, {_UNASKED}, %(received_bytes)s, %(bytes_per_second)s, now() FROM moved WHERE %(notify_watchers)s
     ON CONFLICT (upload_id) DO UPDATE SET polled_at = excluded.polled_at, bytes_received = excluded.bytes_received,
         parts = NULL, bytes_per_second = excluded.bytes_per_second, observed_at = excluded.observed_at
 )
-SELECT CASE WHEN %(tell)s THEN pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || id) END
+SELECT CASE WHEN %(notify_watchers)s
+    THEN pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || id) END
 FROM moved""",
         {
             "id": upload_id,
             "token": token,
             "seconds": seconds,
-            "streamed_bytes": streamed_bytes,
-            "ends_with_stream": ends_with_stream,
-            "tell": tell,
+            "received_bytes": received_bytes,
+            "ends_with_request": ends_with_request,
+            "notify_watchers": notify_watchers,
             "bytes_per_second": bytes_per_second,
         },
     )
     return row is not None
 
 
-async def end(database: Database, upload_id: UUID, *, token: UUID) -> None:
+async def release(database: Database, upload_id: UUID, *, token: UUID) -> None:
     """Let go of an upload that stays open, so that its file can be sent again at once."""
     await database.execute(
         """UPDATE uploads SET stream_token = NULL, stream_until = NULL, streamed_bytes = NULL
@@ -99,7 +100,7 @@ async def end(database: Database, upload_id: UUID, *, token: UUID) -> None:
     )
 
 
-async def find_ended(database: Database, upload_ids: list[UUID]) -> list[tuple[UUID, str]]:
+async def find_ended_on_disk(database: Database, upload_ids: list[UUID]) -> list[tuple[UUID, str]]:
     """Return id and path of those of *upload_ids* that were kept on disk and ended without being ready."""
     rows = await database.fetch_all(
         """SELECT id, path FROM uploads

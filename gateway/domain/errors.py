@@ -210,11 +210,18 @@ class TooMany(GatewayError):
     title = "Too many requests"
 
 
-class TooManyStreams(TooMany):
-    """Too many streams are open; try again later."""
+class TooManyWatchers(TooMany):
+    """Too many event streams and WebSockets are open. Try again later."""
 
-    code = "too_many_streams"
-    title = "Too many streams"
+    code = "too_many_watchers"
+    title = "Too many watchers"
+
+
+class TooManyReceivers(TooMany):
+    """The gateway is receiving too many files. Try again later."""
+
+    code = "too_many_receivers"
+    title = "Too many files at once"
 
 
 class Unavailable(GatewayError):

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import pairwise
 
@@ -88,18 +89,23 @@ def _whole_mib(size_bytes: int, count: int) -> int:
     return math.ceil(Fraction(size_bytes, count * MIB)) * MIB
 
 
+UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
-class HeldPart:
-    """A part as the store holds it."""
+class StoredPart:
+    """A part as the store holds it: etag without quotes, base64 SHA-256 where the store keeps it."""
 
     part_number: int
     size_bytes: int
     etag: str
+    checksum_sha256: str | None = None
+    last_modified: datetime = field(default=UNKNOWN_TIME, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class NamedPart:
-    """A part as the client names it when it completes."""
+class ClientPart:
+    """A part in the list that a client sends when it completes."""
 
     part_number: int
     etag: str
@@ -134,7 +140,7 @@ class PartsDifference:
         return f"Parts do not match the plan ({'; '.join(said)})."
 
 
-def compare_with_plan(plan: PartPlan, held: Iterable[HeldPart]) -> PartsDifference:
+def compare_with_plan(plan: PartPlan, held: Iterable[StoredPart]) -> PartsDifference:
     """Compare the parts in the store, each number once, with the plan.
 
     A subset of the parts completes without an error on every store, so nothing but this stands against a hole.
@@ -150,7 +156,7 @@ def compare_with_plan(plan: PartPlan, held: Iterable[HeldPart]) -> PartsDifferen
     )
 
 
-def compare_unplanned(held: Sequence[HeldPart]) -> PartsDifference:
+def compare_unplanned(held: Sequence[StoredPart]) -> PartsDifference:
     """Compare the parts of an upload of undeclared size with S3's rules: no hole, none too small but the last."""
     numbers = sorted(part.part_number for part in held)
     last = numbers[-1] if numbers else 1
@@ -162,7 +168,7 @@ def compare_unplanned(held: Sequence[HeldPart]) -> PartsDifference:
     )
 
 
-def compare_with_client(named: Sequence[NamedPart], held: Iterable[HeldPart]) -> PartsDifference:
+def compare_with_client(named: Sequence[ClientPart], held: Iterable[StoredPart]) -> PartsDifference:
     """Compare the parts the client names with those in the store; the ETag of a part sent twice is the later one's."""
     etags = {part.part_number: part.etag for part in held}
     numbers = [part.part_number for part in named]

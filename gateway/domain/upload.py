@@ -64,26 +64,27 @@ class Upload:
     metadata: Mapping[str, Any]
     bucket: str
     object_key: str
-    multipart_upload_id: str | None
-    observed_size_bytes: int | None
-    observed_etag: str | None
     content_type: str | None
-    detection: Mapping[str, Any] | None
-    rejection_code: str | None
-    rejection_detail: str | None
-    lease_token: UUID | None
-    lease_until: datetime | None
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
+    multipart_upload_id: str | None = None
+    observed_size_bytes: int | None = None
+    observed_etag: str | None = None
+    observed_version_id: str | None = None
+    detection: Mapping[str, Any] | None = None
+    rejection_code: str | None = None
+    rejection_detail: str | None = None
+    lease_token: UUID | None = None
+    lease_until: datetime | None = None
     token_id: UUID | None = None
     max_size_bytes: int | None = None
-    form_key: str | None = None
+    post_key: str | None = None
+    """Where a POST upload's file arrives. The gateway copies it from there to `object_key`."""
     path: str | None = None
-    stream_token: UUID | None = None
-    stream_until: datetime | None = None
-    streamed_bytes: int | None = None
-    observed_version_id: str | None = None
+    receiver_token: UUID | None = None
+    receiver_until: datetime | None = None
+    received_bytes: int | None = None
 
     @property
     def on_disk(self) -> bool:
@@ -91,9 +92,9 @@ class Upload:
         return self.path is not None
 
     @property
-    def is_form(self) -> bool:
+    def is_post_upload(self) -> bool:
         """Say whether the file comes in one request to a key of its own, from where the gateway copies it."""
-        return self.form_key is not None
+        return self.post_key is not None
 
     def size_limit(self, policy_limit: int) -> int:
         """Return the largest size that is accepted, in bytes: the policy's, or less if its token says less."""

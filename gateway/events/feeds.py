@@ -15,42 +15,42 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.errors import GatewayError, TooManyStreams, Unavailable
+from gateway.domain.errors import GatewayError, TooManyWatchers, Unavailable
 from gateway.domain.events import Position
 from gateway.events.subscription import Message, Reason, Subscription
 from gateway.events.wakeups import Wakeups, wait_for
 
 logger = logging.getLogger(__name__)
 
-READS_AT_ONCE = 3
+MAX_CONCURRENT_READS = 3
 """Reads of the log in flight: after a lost connection every topic looks again, and requests need the pool too."""
 
-POLLS_AT_ONCE = 4
+MAX_CONCURRENT_POLLS = 4
 """Questions to the store in flight; they share its connections with requests."""
 
-SAFETY_SECONDS = 30.0
+FALLBACK_READ_SECONDS = 30.0
 """Time between two looks that no wake-up asked for."""
 
-HELD_BACK_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+RETRY_DELAYS_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Events wait for older transactions that still run; nobody tells when those end."""
 
-SLICE = 8
+WAKE_BATCH_SIZE = 8
 """Watchers woken at once: a thousand would hold the loop for 0.1 s, and every request with it."""
 
-SLICE_SECONDS = 0.002
+WAKE_BATCH_PAUSE_SECONDS = 0.002
 """Time between two slices, which is the requests'; the last of a thousand watchers hears 0.25 s after the first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What a read of the log found. *more*: read on now. *held_back*: read again soon."""
+class LogPage:
+    """What a read of the log found. *has_more*: read on now. *has_unsettled*: read again soon."""
 
     messages: Sequence[Message]
-    more: bool = False
-    held_back: bool = False
+    has_more: bool = False
+    has_unsettled: bool = False
 
 
-class Source(Protocol):
+class EventLog(Protocol):
     """One log to watch: of an upload or of a tenant."""
 
     topic: str
@@ -61,7 +61,7 @@ class Source(Protocol):
     async def end(self) -> Position:
         """Return where the log ends now."""
 
-    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+    async def read(self, after: Position, up_to: Position | None = None) -> LogPage:
         """Return a bounded number of messages, oldest first."""
 
     async def progress(self) -> Sequence[Message]:
@@ -74,18 +74,18 @@ class Source(Protocol):
         """
 
 
-class Pace:
+class RateLimiter:
     """Let callers through one by one, so many a second, in the order in which they came."""
 
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._next = 0.0
-        self._line = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def turn(self) -> None:
+    async def wait(self) -> None:
         """Return when it is the caller's turn; a caller that is cancelled leaves the line and holds nobody up."""
         loop = asyncio.get_running_loop()
-        async with self._line:
+        async with self._lock:
             await asyncio.sleep(self._next - loop.time())
             self._next = loop.time() + self._gap
 
@@ -93,23 +93,23 @@ class Pace:
 class Feed:
     """Read one log and hand every message to all who watch it."""
 
-    def __init__(self, source: Source, feeds: Feeds) -> None:
-        self._source = source
+    def __init__(self, log: EventLog, feeds: Feeds) -> None:
+        self._log = log
         self._feeds = feeds
         self._subscriptions: set[Subscription] = set()
         self._stack = ExitStack()
-        self._moved = False
+        self._log_advanced = False
         self._broken = False
         self._latest_progress: Sequence[Message] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self.users = 0
         # Subscribed before the end is looked up: what comes between the two wakes the reader.
-        self._waker = self._stack.enter_context(feeds.wakeups.subscribe(source.topic))
-        self._progress_waker = self._stack.enter_context(feeds.wakeups.subscribe(f"progress:{source.topic}"))
+        self._waker = self._stack.enter_context(feeds.wakeups.subscribe(log.topic))
+        self._progress_waker = self._stack.enter_context(feeds.wakeups.subscribe(f"progress:{log.topic}"))
         self._started = asyncio.create_task(self._start())
         self.position = Position(0, 0)
 
-    async def join(self, subscription: Subscription) -> Position:
+    async def add_watcher(self, subscription: Subscription) -> Position:
         """Add a watcher and return the position that what it gets is behind of; raise Unavailable."""
         await asyncio.shield(self._started)
         if self._broken:
@@ -119,7 +119,7 @@ class Feed:
             subscription.put(message)
         return self.position
 
-    def leave(self, subscription: Subscription) -> None:
+    def remove_watcher(self, subscription: Subscription) -> None:
         """Take a watcher away."""
         self._subscriptions.discard(subscription)
 
@@ -133,7 +133,7 @@ class Feed:
 
     async def _start(self) -> None:
         async with self._feeds.reads:
-            self.position = await self._source.end()
+            self.position = await self._log.end()
         self._tasks = [asyncio.create_task(self._run(work)) for work in (self._follow, self._measure)]
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -143,30 +143,30 @@ class Feed:
         except Exception as error:
             logger.exception("a feed broke", extra={"error": type(error).__name__})
             self._broken = True
-            self._feeds.drop(self._source.topic, self)
+            self._feeds.drop(self._log.topic, self)
             for subscription in self._subscriptions:
                 subscription.close(Reason.UNAVAILABLE)
 
     async def _follow(self) -> None:
-        held_back = 0
+        retries = 0
         while True:
-            pause = SAFETY_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads reads, guards nothing
-            if held_back:
-                pause = HELD_BACK_SECONDS[min(held_back, len(HELD_BACK_SECONDS)) - 1]
+            pause = FALLBACK_READ_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads reads, guards nothing
+            if retries:
+                pause = RETRY_DELAYS_SECONDS[min(retries, len(RETRY_DELAYS_SECONDS)) - 1]
             await wait_for(self._waker, pause)
             self._waker.clear()
             try:
                 async with self._feeds.reads:
-                    page = await self._source.read(self.position)
+                    page = await self._log.read(self.position)
             except Unavailable:
-                held_back += 1
+                retries += 1
                 continue
-            held_back = held_back + 1 if page.held_back else 0
-            if page.more:
+            retries = retries + 1 if page.has_unsettled else 0
+            if page.has_more:
                 self._waker.set()
-            await self._hand_out(page.messages)
+            await self._deliver(page.messages)
 
-    async def _hand_out(self, messages: Sequence[Message]) -> None:
+    async def _deliver(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
         # No await until all queues have it: who joins now is given the position behind it.
@@ -176,7 +176,7 @@ class Feed:
             else:
                 self._latest_progress = ()
                 self.position = message.position
-                self._moved = True
+                self._log_advanced = True
                 self._progress_waker.set()
             for subscription in self._subscriptions:
                 subscription.put(message)
@@ -184,8 +184,8 @@ class Feed:
 
     async def _wake(self) -> None:
         for number, subscription in enumerate([*self._subscriptions]):
-            if number and number % SLICE == 0:
-                await asyncio.sleep(SLICE_SECONDS)
+            if number and number % WAKE_BATCH_SIZE == 0:
+                await asyncio.sleep(WAKE_BATCH_PAUSE_SECONDS)
             subscription.wake()
 
     async def _measure(self) -> None:
@@ -194,41 +194,43 @@ class Feed:
         due: float | None = loop.time()
         pause: float | None = 0.0
         while True:
-            await wait_for(self._progress_waker, max(0.0, due - loop.time()) if due is not None else SAFETY_SECONDS)
+            await wait_for(
+                self._progress_waker, max(0.0, due - loop.time()) if due is not None else FALLBACK_READ_SECONDS
+            )
             try:
                 if self._progress_waker.is_set():
                     self._progress_waker.clear()
                     async with self._feeds.reads:
-                        messages = await self._source.progress()
-                    await self._hand_out(messages)
+                        messages = await self._log.progress()
+                    await self._deliver(messages)
                     if messages and pause is not None:
                         # Somebody just asked, here or elsewhere.
                         due = loop.time() + pause
-                if self._moved:
-                    self._moved = False
+                if self._log_advanced:
+                    self._log_advanced = False
                     due = loop.time()
                 if due is not None and loop.time() >= due:
                     pause = await self._poll()
                     due = None if pause is None else loop.time() + pause
             except GatewayError as error:
                 logger.info("progress is not known now", extra={"code": error.code})
-                due = loop.time() + HELD_BACK_SECONDS[-1] * random.uniform(1, 5)  # noqa: S311 - see above
+                due = loop.time() + RETRY_DELAYS_SECONDS[-1] * random.uniform(1, 5)  # noqa: S311 - see above
 
     async def _poll(self) -> float | None:
-        await self._feeds.pace.turn()
+        await self._feeds.poll_limiter.wait()
         async with self._feeds.polls:
-            return await self._source.poll()
+            return await self._log.poll()
 
 
 class Feeds:
     """Hold the feeds of one process and count who watches."""
 
-    def __init__(self, wakeups: Wakeups, *, per_tenant: int, in_all: int, polls_per_second: float) -> None:
+    def __init__(self, wakeups: Wakeups, *, max_per_tenant: int, max_total: int, polls_per_second: float) -> None:
         self.wakeups = wakeups
-        self.reads = asyncio.Semaphore(READS_AT_ONCE)
-        self.polls = asyncio.Semaphore(POLLS_AT_ONCE)
-        self.pace = Pace(polls_per_second)
-        self._limits = per_tenant, in_all
+        self.reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
+        self.polls = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
+        self.poll_limiter = RateLimiter(polls_per_second)
+        self._limits = max_per_tenant, max_total
         self._feeds: dict[str, Feed] = {}
         self._watchers: Counter[str] = Counter()
         self._subscriptions: set[Subscription] = set()
@@ -241,30 +243,30 @@ class Feeds:
         return len(self._subscriptions)
 
     @asynccontextmanager
-    async def join(self, tenant_id: str, source: Source) -> AsyncIterator[tuple[Subscription, Position]]:
+    async def watch(self, tenant_id: str, log: EventLog) -> AsyncIterator[tuple[Subscription, Position]]:
         """Lend a watcher's place and the position that everything it gets is behind of.
 
-        Raises TooManyStreams over the tenant's or the process's limit, and Unavailable.
+        Raises TooManyWatchers over the tenant's or the process's limit, and Unavailable.
         """
         self._admit(tenant_id)
         subscription = Subscription()
         self._watchers[tenant_id] += 1
         self._subscriptions.add(subscription)
-        feed = self._feeds.get(source.topic)
+        feed = self._feeds.get(log.topic)
         if feed is None:
-            feed = self._feeds[source.topic] = Feed(source, self)
+            feed = self._feeds[log.topic] = Feed(log, self)
         feed.users += 1
         try:
-            yield subscription, await feed.join(subscription)
+            yield subscription, await feed.add_watcher(subscription)
         finally:
-            feed.leave(subscription)
+            feed.remove_watcher(subscription)
             self._subscriptions.discard(subscription)
             if self._empty is not None and not self._subscriptions:
                 self._empty.set()
             self._watchers -= Counter({tenant_id: 1})
             feed.users -= 1
             if feed.users == 0:
-                self.drop(source.topic, feed)
+                self.drop(log.topic, feed)
                 await feed.stop()
 
     def drop(self, topic: str, feed: Feed) -> None:
@@ -282,10 +284,10 @@ class Feeds:
             await wait_for(self._empty, seconds)
 
     def _admit(self, tenant_id: str) -> None:
-        per_tenant, in_all = self._limits
+        max_per_tenant, max_total = self._limits
         if self._closing:
             raise Unavailable("This process is stopping; connect again.")
-        if self._watchers[tenant_id] >= per_tenant:
-            raise TooManyStreams(f"A tenant may have {per_tenant} streams open at once here.")
-        if self.watchers >= in_all:
-            raise TooManyStreams("Too many streams are open here; try again later.")
+        if self._watchers[tenant_id] >= max_per_tenant:
+            raise TooManyWatchers(f"A tenant may have {max_per_tenant} streams open at once here.")
+        if self.watchers >= max_total:
+            raise TooManyWatchers("Too many streams are open here; try again later.")

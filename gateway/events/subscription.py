@@ -14,7 +14,7 @@ import orjson
 
 from gateway.domain.events import Position
 
-MOST_WAITING = 100
+MAX_QUEUED_MESSAGES = 100
 """Messages that wait for one watcher; one that is further behind reads the log again from its last event id."""
 
 
@@ -53,8 +53,8 @@ class Message:
 class Subscription:
     """Queue messages for one watcher. Of progress, only the newest of each upload waits."""
 
-    def __init__(self, most_waiting: int = MOST_WAITING) -> None:
-        self._most = most_waiting
+    def __init__(self, max_queued: int = MAX_QUEUED_MESSAGES) -> None:
+        self._most = max_queued
         self._events: deque[Message] = deque()
         self._progress: dict[str, Message] = {}
         self._waker = asyncio.Event()
@@ -74,18 +74,18 @@ class Subscription:
             self.close(Reason.TOO_SLOW)
 
     def wake(self) -> None:
-        """Tell the watcher to take what is there."""
+        """Tell the watcher that messages are waiting."""
         self._waker.set()
 
     def close(self, reason: Reason) -> None:
-        """Let the watcher's next `take` raise StreamClosed; what it has not taken is forgotten."""
+        """Let the watcher's next `next_messages` raise StreamClosed; what it has not taken is forgotten."""
         if self._closed is None:
             self._closed = reason
         self._events.clear()
         self._progress.clear()
         self._waker.set()
 
-    async def take(self, seconds: float) -> list[Message]:
+    async def next_messages(self, seconds: float) -> list[Message]:
         """Return what waits, at least one message, or nothing when *seconds* are over; raise StreamClosed."""
         if not self._waiting:
             self._waker.clear()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.context import Gateway
 from gateway.database.deliveries import Claimed
-from gateway.database.uploads import WEBHOOKS_TOPIC
+from gateway.database.notify import WEBHOOKS_TOPIC
 from gateway.domain.errors import GatewayError
 from gateway.events.wakeups import wait_for
 from gateway.webhooks.deliver import AT_ONCE, claim_due, send_claimed

@@ -15,17 +15,17 @@ from gateway.context import Gateway
 from gateway.database.schema import require_current
 from gateway.domain.errors import GatewayError, PartsMismatch
 from gateway.jobs.webhooks import send_webhooks_forever
-from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.post_uploads import complete_arrived_posts
 from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.process import FINISH_TASK, resume
+from gateway.uploads.process import FORMER_PROCESS_TASK, PROCESS_TASK, resume
 
 logger = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Jobs at once; each holds at most one database connection and a few store calls."""
 
-FINISH_ATTEMPTS = 8
+PROCESS_ATTEMPTS = 8
 """With the wait doubling from 2 s, eight tries cover a store that is away for eight minutes; then sweeps go on."""
 
 TIDY_TASK = "tidy_queue"
@@ -46,9 +46,13 @@ FORM_SECONDS = 1.0
 def register(app: App, gateway: Gateway) -> None:
     """Give the queue's job names their meaning."""
 
-    @app.task(name=FINISH_TASK, retry=RetryStrategy(max_attempts=FINISH_ATTEMPTS, exponential_wait=2))
-    async def finish_upload(upload_id: str) -> None:
-        # A part that was replaced opened the upload again: the client's turn, not a failed job.
+    @app.task(
+        name=PROCESS_TASK,
+        aliases=[FORMER_PROCESS_TASK],
+        retry=RetryStrategy(max_attempts=PROCESS_ATTEMPTS, exponential_wait=2),
+    )
+    async def process_upload(upload_id: str) -> None:
+        # A replaced part reopened the upload. The client has to complete it again; the job did not fail.
         with suppress(PartsMismatch):
             await resume(gateway, UUID(upload_id))
 
@@ -111,7 +115,7 @@ async def _work_forever(app: App, stop: asyncio.Event) -> None:
 async def _look_for_forms_forever(gateway: Gateway) -> None:
     while True:
         try:
-            await look_for_forms(gateway)
+            await complete_arrived_posts(gateway)
         except GatewayError as exc:
             logger.warning("could not look for forms; trying again", extra={"code": exc.code})
         except Exception:

@@ -9,14 +9,14 @@ from functools import partial
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import uploads
-from gateway.database.uploads import Move
+from gateway.database import transitions, uploads
+from gateway.database.transitions import Transition
 from gateway.domain.errors import GatewayError
 from gateway.domain.upload import State
-from gateway.maintenance.each import each
+from gateway.maintenance.for_each import for_each_upload
 from gateway.maintenance.forget import forget
-from gateway.maintenance.forms import remove_forms
-from gateway.maintenance.temporary_files import remove_leftovers
+from gateway.maintenance.post_uploads import remove_late_posts
+from gateway.maintenance.temporary_files import remove_temporary_files
 from gateway.uploads.clean_up import CLEANABLE, clean_up
 from gateway.uploads.process import resume
 
@@ -47,17 +47,17 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
         "dropped": _each(gateway, at_once, _finish, found["dropped"]),
         "expired": _each(gateway, at_once, expire, found["expired"]),
         "unclean": _each(gateway, at_once, _clean, found["unclean"]),
-        "forms": _part(remove_forms(gateway)),
-        "leftovers": _part(remove_leftovers(gateway)),
+        "forms": _part(remove_late_posts(gateway)),
+        "leftovers": _part(remove_temporary_files(gateway)),
     }
     return counts | dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
 
 
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
     """Expire one upload if its time is over and nobody completes it, and remove its parts."""
-    change = Move(after=State.UPLOADING, to=State.EXPIRED, cleanup_pending=True, expired_only=True)
+    change = Transition(from_state=State.UPLOADING, to_state=State.EXPIRED, cleanup_pending=True, expired_only=True)
     async with gateway.database.connection() as connection:
-        expired = await uploads.move(connection, upload_id, change)
+        expired = await transitions.apply(connection, upload_id, change)
     if expired is None:
         return False
     await clean_up(gateway, expired)
@@ -65,7 +65,9 @@ async def expire(gateway: Gateway, upload_id: UUID) -> bool:
 
 
 async def _each(gateway: Gateway, at_once: asyncio.Semaphore, step: Step, upload_ids: Sequence[UUID]) -> int:
-    return await each(upload_ids, partial(step, gateway), at_once=at_once, failing="could not sweep an upload")
+    return await for_each_upload(
+        upload_ids, partial(step, gateway), semaphore=at_once, failing="could not sweep an upload"
+    )
 
 
 async def _part(removing: Awaitable[int]) -> int:
@@ -83,7 +85,7 @@ async def _finish(gateway: Gateway, upload_id: UUID) -> bool:
 
 
 async def _clean(gateway: Gateway, upload_id: UUID) -> bool:
-    upload = await uploads.find_for_job(gateway.database, upload_id)
+    upload = await uploads.find_unscoped(gateway.database, upload_id)
     if upload is None or upload.state not in CLEANABLE:
         return False
     await uploads.postpone_cleaning(gateway.database, upload_id)

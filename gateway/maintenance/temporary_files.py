@@ -16,7 +16,7 @@ MOST_FILES = 1000
 """Looked at in one sweep; the rest waits for the next."""
 
 
-async def remove_leftovers(gateway: Gateway) -> int:
+async def remove_temporary_files(gateway: Gateway) -> int:
     """Remove what a process that was cut off or too late wrote for an upload that has ended; return how many files.
 
     Only names that are an upload_id of ours are touched, and only when nobody has written to them for a lease: the
@@ -27,7 +27,7 @@ async def remove_leftovers(gateway: Gateway) -> int:
         return 0
     before = time.time() - gateway.policy.lease_seconds
     old = await asyncio.to_thread(_old_files, limits.directory, before)
-    ended = await receiving.find_ended(gateway.database, old) if old else []
+    ended = await receiving.find_ended_on_disk(gateway.database, old) if old else []
     for _, path in ended:
         await asyncio.to_thread(disk.remove, Path(path))
     return len(ended)

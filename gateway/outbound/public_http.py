@@ -42,7 +42,7 @@ class NotPublic(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendResult:
     """What became of an attempt: a status, or a word for why there was none. The answer's body is never read."""
 
     status: int | None = None
@@ -147,7 +147,7 @@ class WebhookSender:
             # One answer for all: it must not tell names inside this network from names that are none.
             raise NotPublic("the host has no public address") from exc
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> SendResult:
         """POST once and return what became of it. A redirect is an answer like any other, and not followed."""
         assert self._session is not None, "opened"
         fields = {**headers, "content-type": "application/json", "user-agent": "upload-gateway"}
@@ -155,10 +155,10 @@ class WebhookSender:
             async with self._session.post(
                 URL(url, encoded=True), data=body, headers=fields, allow_redirects=False
             ) as answer:
-                return Outcome(status=answer.status, retry_after=answer.headers.get("retry-after"))
+                return SendResult(status=answer.status, retry_after=answer.headers.get("retry-after"))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             # ValueError: a host that is refused before anything is sent (an endless label).
-            return Outcome(error=_word_for(exc))
+            return SendResult(error=_word_for(exc))
 
 
 def _checked_socket(found: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:

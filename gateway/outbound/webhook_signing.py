@@ -19,7 +19,7 @@ _PURPOSE = b"upload-gateway webhook secret v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SignedMessage:
     """What is signed and sent: the id stays the same in every attempt, the time (Unix seconds) does not."""
 
     id: str
@@ -39,7 +39,7 @@ class WebhookSecrets:
         """Return the secret that its receiver checks with."""
         return f"whsec_{b64encode(self._derived(self._secrets[0], webhook_id, number)).decode()}"
 
-    def headers(self, message: Message, webhook_id: UUID, numbers: Sequence[int]) -> Mapping[str, str]:
+    def headers(self, message: SignedMessage, webhook_id: UUID, numbers: Sequence[int]) -> Mapping[str, str]:
         """Return the headers of *message*, with a signature of every secret a receiver may have yet."""
         content = f"{message.id}.{message.timestamp}.".encode() + message.body
         keys = [self._derived(secret, webhook_id, number) for number in numbers for secret in self._secrets]

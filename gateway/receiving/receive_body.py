@@ -39,7 +39,7 @@ async def stream_content(
         raise FileMismatch(f"Content-Length is {length}; {declared} bytes were declared.")
     part_size = plan_parts(declared, gateway.policy.part_bounds, gateway.streams.part_size).part_size_bytes
     async with gateway.streams.slots.admit() as lease:
-        reception = Reception(gateway, upload, ends_with_stream=False)
+        reception = Reception(gateway, upload, ends_with_request=False)
         target = await reception.begin(lease, part_size_bytes=part_size, with_sha256=sha256 is not None)
         try:
             await target.astart()

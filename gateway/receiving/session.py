@@ -10,10 +10,10 @@ from typing import Protocol
 from uuid import uuid4
 
 from gateway.context import Gateway
-from gateway.database import receiving, uploads
-from gateway.database.uploads import Move
+from gateway.database import receiving, transitions, uploads
+from gateway.database.transitions import Transition
 from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unavailable, WrongState
-from gateway.domain.parts import NamedPart
+from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.progress import smooth_rate
 from gateway.domain.upload import State, Upload
@@ -64,29 +64,29 @@ class Target(Protocol):
 class Reception:
     """One upload while this process receives its file.
 
-    *ends_with_stream*: the upload is of no use without this request and is aborted with it; otherwise it stays open,
+    *ends_with_request*: the upload is of no use without this request and is aborted with it; otherwise it stays open,
     and its file can be sent again.
     """
 
-    def __init__(self, gateway: Gateway, upload: Upload, *, ends_with_stream: bool) -> None:
+    def __init__(self, gateway: Gateway, upload: Upload, *, ends_with_request: bool) -> None:
         self.upload = upload
         self.token = uuid4()
         self.limit = upload.size_limit(gateway.policy.max_file_size)
         self._gateway = gateway
-        self._ends_with_stream = ends_with_stream
+        self._ends_with_request = ends_with_request
         self._target: StreamingFileTarget | StreamingPartsTarget | None = None
         self._heart: asyncio.Task[None] | None = None
         self._lost = False
 
     async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
         """Become the receiver and return the target of the bytes; raise WrongState when another one receives it."""
-        begun = await receiving.begin(
+        begun = await receiving.claim(
             self._gateway.database,
             self.upload.id,
             token=self.token,
             seconds=self._gateway.policy.lease_seconds,
             part_size_bytes=part_size_bytes,
-            ends_with_stream=self._ends_with_stream,
+            ends_with_request=self._ends_with_request,
         )
         if not begun:
             raise WrongState("The file of this upload is being received already.", state=self.upload.state.value)
@@ -149,7 +149,7 @@ class Reception:
                 continue
             now = smooth_rate(reported, rate, silent, received)
             try:
-                if not await self._report(received, tell=True, bytes_per_second=now):
+                if not await self._report(received, notify_watchers=True, bytes_per_second=now):
                     self._lost = True
                     return
             except Unavailable:
@@ -160,15 +160,15 @@ class Reception:
                 continue
             reported, rate, reported_at = received, now, loop.time()
 
-    async def _report(self, received: int, *, tell: bool, bytes_per_second: float | None = None) -> bool:
-        return await receiving.report(
+    async def _report(self, received: int, *, notify_watchers: bool, bytes_per_second: float | None = None) -> bool:
+        return await receiving.save_progress(
             self._gateway.database,
             self.upload.id,
             token=self.token,
             seconds=self._gateway.policy.lease_seconds,
-            streamed_bytes=received,
-            ends_with_stream=self._ends_with_stream,
-            tell=tell,
+            received_bytes=received,
+            ends_with_request=self._ends_with_request,
+            notify_watchers=notify_watchers,
             bytes_per_second=bytes_per_second,
         )
 
@@ -179,12 +179,12 @@ class Reception:
         if self._target.size_bytes == 0:
             raise Malformed("The file is empty.")
         # Watchers are told once a second at most, and `completing` is what they hear next.
-        if not await self._report(self._target.size_bytes, tell=False):
+        if not await self._report(self._target.size_bytes, notify_watchers=False):
             raise Gone("The upload was aborted or has expired.", state=State.EXPIRED.value)
         named = None
         if isinstance(self._target, StreamingPartsTarget):
-            named = [NamedPart(number, etag) for number, etag in enumerate(self._target.etags, 1)]
-        return await complete(self._gateway, principal, self.upload.id, named, stream_token=self.token)
+            named = [ClientPart(number, etag) for number, etag in enumerate(self._target.etags, 1)]
+        return await complete(self._gateway, principal, self.upload.id, named, receiver_token=self.token)
 
     async def close(self) -> None:
         """Let go of target and heart."""
@@ -206,17 +206,17 @@ class Reception:
 
     async def _give_up(self, reason: BaseException) -> Upload:
         await self.close()
-        if not self._ends_with_stream:
-            await receiving.end(self._gateway.database, self.upload.id, token=self.token)
+        if not self._ends_with_request:
+            await receiving.release(self._gateway.database, self.upload.id, token=self.token)
             return self.upload
         data = {"code": "stream_interrupted"}
         if isinstance(reason, GatewayError):
             data = {"code": reason.code, "detail": reason.detail}
-        change = Move(after=State.UPLOADING, to=State.ABORTED, cleanup_pending=True, data=data)
+        change = Transition(from_state=State.UPLOADING, to_state=State.ABORTED, cleanup_pending=True, data=data)
         async with self._gateway.database.connection() as connection:
-            aborted = await uploads.move(connection, self.upload.id, change)
+            aborted = await transitions.apply(connection, self.upload.id, change)
         if aborted is None:
-            return await uploads.find_for_job(self._gateway.database, self.upload.id) or self.upload
+            return await uploads.find_unscoped(self._gateway.database, self.upload.id) or self.upload
         await clean_up(self._gateway, aborted)
         return aborted
 

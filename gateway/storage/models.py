@@ -34,17 +34,6 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPart:
-    """Describe one part the store holds. `checksum_sha256` is base64, where the store keeps it."""
-
-    part_number: int
-    size_bytes: int
-    etag: str
-    last_modified: datetime
-    checksum_sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CompletedPart:
     """Name one part to assemble. `etag` is without quotes, `checksum_sha256` is base64."""
 

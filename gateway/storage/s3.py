@@ -17,9 +17,10 @@ from typing import Literal
 
 import aiohttp
 
+from gateway.domain.parts import StoredPart
 from gateway.storage.clock import StoreClock, utc_now
 from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
-from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, StoredPart, lasting
+from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, lasting
 from gateway.storage.sigv4 import encode_path
 from gateway.storage.transport import Answer, Body, Call, Transport
 from gateway.storage.wire import complete_body, stored_part

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from gateway.domain.parts import StoredPart
 from gateway.storage.errors import (
     AccessDenied,
     BadDigest,
@@ -28,7 +29,7 @@ from gateway.storage.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from gateway.storage.models import CompletedPart, StoredPart
+from gateway.storage.models import CompletedPart
 
 _MAX_DEPTH = 16
 _MAX_ELEMENTS = 100_000  # 1,000 parts, both copies of each, with every checksum are 20,000

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from gateway.domain.errors import Busy, TooManyStreams
+from gateway.domain.errors import Busy, TooManyReceivers
 
 MOST_BUFFERS = 3
 """Of one upload: one fills while two are on their way, which keeps client and store busy at the same time."""
@@ -28,12 +28,12 @@ class Slots:
 
     @contextmanager
     def counted(self, tenant_id: str) -> Iterator[None]:
-        """Count an upload against its tenant's share while the block runs; raise TooManyStreams when that is used up.
+        """Count an upload against its tenant's share while the block runs; raise TooManyReceivers when that is used up.
 
         Whoever waits for a buffer counts too: one tenant would else fill the line that the others stand in.
         """
         if self._tenants[tenant_id] >= self._per_tenant:
-            raise TooManyStreams(f"A tenant may send {self._per_tenant} files at once here.")
+            raise TooManyReceivers(f"A tenant may send {self._per_tenant} files at once here.")
         self._tenants[tenant_id] += 1
         try:
             yield

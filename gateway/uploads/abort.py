@@ -6,8 +6,8 @@ from contextlib import suppress
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import uploads
-from gateway.database.uploads import Move
+from gateway.database import transitions
+from gateway.database.transitions import Transition
 from gateway.domain.errors import GatewayError, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
@@ -25,9 +25,9 @@ async def abort(gateway: Gateway, principal: Principal, upload_id: UUID) -> Uplo
     """
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.UPLOADING:
-        change = Move(after=State.UPLOADING, to=State.ABORTED, cleanup_pending=True)
+        change = Transition(from_state=State.UPLOADING, to_state=State.ABORTED, cleanup_pending=True)
         async with gateway.database.connection() as connection:
-            aborted = await uploads.move(connection, upload.id, change)
+            aborted = await transitions.apply(connection, upload.id, change)
         if aborted is not None:
             # What the store does not do now the sweeper asks again.
             with suppress(GatewayError):

@@ -13,7 +13,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, State, Upload
 from gateway.events.wakeups import wait_for
 
-LOOK_AGAIN_SECONDS = 2.0
+RECHECK_SECONDS = 2.0
 """Wake-ups may be lost with the database connection that carries them; a look every two seconds makes up for it."""
 
 
@@ -75,4 +75,4 @@ async def wait_until(
             left = deadline - loop.time()
             if upload.state in states or left <= 0:
                 return upload
-            await wait_for(waker, min(left, LOOK_AGAIN_SECONDS))
+            await wait_for(waker, min(left, RECHECK_SECONDS))

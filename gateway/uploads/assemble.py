@@ -6,9 +6,10 @@ import logging
 from dataclasses import replace
 
 from gateway.context import Gateway
-from gateway.database import uploads
-from gateway.database.uploads import Move, StoredAs
+from gateway.database import transitions, uploads
+from gateway.database.transitions import Transition
 from gateway.domain.errors import LeaseLost, PartsMismatch
+from gateway.domain.parts import StoredPart
 from gateway.domain.upload import Rejection, State, Upload
 from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import (
@@ -32,11 +33,11 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
     """
     assembly = await uploads.find_assembly(gateway.database, upload.id)
     limit = upload.size_limit(gateway.policy.max_file_size)
-    if sum(size for _, size, _, _ in assembly or ()) > limit:
+    if sum(part.size_bytes for part in assembly or ()) > limit:
         return await _reject(gateway, upload, "file_too_large", f"The parts are together larger than {limit} bytes.")
     if upload.on_disk:
         # What was received is one file already, and was safe on the disk before it was claimed.
-        return await _move(gateway, upload, Move(State.COMPLETING, State.VALIDATING))
+        return await _move(gateway, upload, Transition(State.COMPLETING, State.VALIDATING))
     try:
         made = await _object_of(gateway, upload, assembly)
     except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
@@ -54,11 +55,13 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
     if made is None:
         lost = "The store no longer holds the parts of this upload. Upload the file again."
         return await _reject(gateway, upload, "parts_lost", lost)
-    change = Move(State.COMPLETING, State.VALIDATING, observed_etag=made.etag, observed_version_id=made.version_id)
+    change = Transition(
+        State.COMPLETING, State.VALIDATING, observed_etag=made.etag, observed_version_id=made.version_id
+    )
     return await _move(gateway, upload, change)
 
 
-async def _object_of(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> Assembled | None:
+async def _object_of(gateway: Gateway, upload: Upload, assembly: list[StoredPart] | None) -> Assembled | None:
     """Return what names the object, or None when there are neither parts nor an object made of them before."""
     try:
         return await _complete(gateway, upload, assembly)
@@ -66,15 +69,17 @@ async def _object_of(gateway: Gateway, upload: Upload, assembly: list[StoredAs] 
         return await _made_earlier(gateway, upload)
 
 
-async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredAs] | None) -> Assembled:
+async def _complete(gateway: Gateway, upload: Upload, assembly: list[StoredPart] | None) -> Assembled:
     if assembly is None or upload.multipart_upload_id is None:
         raise NoSuchUpload
-    parts = [CompletedPart(number, etag, checksum) for number, _, etag, checksum in assembly]
-    if upload.part_checksums is None:
-        parts = [CompletedPart(part.part_number, part.etag) for part in parts]
+    with_checksums = upload.part_checksums is not None
+    parts = [
+        CompletedPart(part.part_number, part.etag, part.checksum_sha256 if with_checksums else None)
+        for part in assembly
+    ]
     # Nobody else writes to this key. Where the file was first at a key that clients wrote to, the store is to hold it.
     return await gateway.store.complete_multipart_upload(
-        upload.object_key, upload.multipart_upload_id, parts, if_none_match=upload.is_form
+        upload.object_key, upload.multipart_upload_id, parts, if_none_match=upload.is_post_upload
     )
 
 
@@ -94,7 +99,7 @@ async def _made_earlier(gateway: Gateway, upload: Upload) -> Assembled | None:
 async def _reject(gateway: Gateway, upload: Upload, code: str, detail: str) -> Upload:
     rejection = Rejection(code, detail)
     data = {"code": code, "detail": detail}
-    change = Move(State.COMPLETING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
+    change = Transition(State.COMPLETING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
     return await _move(gateway, upload, change)
 
 
@@ -103,14 +108,14 @@ def _is_ours(upload: Upload, head: ObjectHead) -> bool:
 
 
 async def _reopen(gateway: Gateway, upload: Upload) -> None:
-    await _move(gateway, upload, Move(State.COMPLETING, State.UPLOADING))
+    await _move(gateway, upload, Transition(State.COMPLETING, State.UPLOADING))
 
 
-async def _move(gateway: Gateway, upload: Upload, change: Move) -> Upload:
-    keep = upload.lease_token if change.to is State.VALIDATING else None
+async def _move(gateway: Gateway, upload: Upload, change: Transition) -> Upload:
+    keep = upload.lease_token if change.to_state is State.VALIDATING else None
     fenced = replace(change, fence=upload.lease_token, lease_token=keep, lease_seconds=gateway.policy.lease_seconds)
     async with gateway.database.connection() as connection:
-        moved = await uploads.move(connection, upload.id, fenced)
+        moved = await transitions.apply(connection, upload.id, fenced)
     if moved is None:
         raise LeaseLost
     return moved

@@ -39,8 +39,8 @@ async def clean_up(gateway: Gateway, upload: Upload) -> None:
     for multipart_upload_id in lost:
         await _abort(gateway, upload.object_key, multipart_upload_id)
     await remove_object(gateway.store, upload.object_key, version_id=upload.observed_version_id)
-    if upload.form_key is not None:
-        await remove_object(gateway.store, upload.form_key)
+    if upload.post_key is not None:
+        await remove_object(gateway.store, upload.post_key)
     await uploads.cleaned(gateway.database, upload.id)
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
-from gateway.database import part_checksums, uploads
-from gateway.database.uploads import Move, StoredAs
+from gateway.database import part_checksums, transitions, uploads
+from gateway.database.transitions import Transition
 from gateway.domain.errors import Gone, LeaseLost, PartsMismatch, WrongState
 from gateway.domain.parts import (
-    HeldPart,
-    NamedPart,
+    ClientPart,
     PartsDifference,
+    StoredPart,
     compare_unplanned,
     compare_with_client,
     compare_with_plan,
@@ -22,10 +23,9 @@ from gateway.domain.parts import (
 from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
-from gateway.storage.models import StoredPart
 from gateway.uploads.access import load, require_uploading, wait_until
-from gateway.uploads.copy_form import bring_in, find_form, hold_copy
-from gateway.uploads.process import FINISH_TASK, finish
+from gateway.uploads.copy_form import claim_copy, copy_form, find_posted_file
+from gateway.uploads.process import PROCESS_TASK, process
 
 _ANSWERS = FINAL_STATES | {State.UPLOADING}
 
@@ -34,14 +34,14 @@ async def complete(
     gateway: Gateway,
     principal: Principal,
     upload_id: UUID,
-    named: Sequence[NamedPart] | None = None,
+    named: Sequence[ClientPart] | None = None,
     *,
     budget_seconds: float | None = None,
-    stream_token: UUID | None = None,
+    receiver_token: UUID | None = None,
 ) -> Upload:
     """Complete an upload once, however often and from however many places it is asked.
 
-    While the gateway receives the file, only the one with its *stream_token* may. A form is copied by one call at a
+    While the gateway receives the file, only the one with its *receiver_token* may. A form is copied by one call at a
     time: the others raise WrongState until it is.
 
     Returns it in a final state, or still completing or validating when the time budget is over; it then goes on.
@@ -51,8 +51,8 @@ async def complete(
     budget = gateway.policy.complete_budget_seconds if budget_seconds is None else budget_seconds
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.UPLOADING:
-        _require_received(gateway, upload, stream_token)
-        claimed = await _choose_and_claim(gateway, upload, named, stream_token)
+        _require_received(gateway, upload, receiver_token)
+        claimed = await _choose_and_claim(gateway, upload, named, receiver_token)
     elif upload.state in LEASED_STATES:
         token = uuid4()
         seconds = gateway.policy.lease_seconds
@@ -62,7 +62,7 @@ async def complete(
     if claimed is None:
         after = await wait_until(gateway, principal, upload_id, seconds=budget, states=_ANSWERS)
         return _final(after) if after.is_final else _unfinished(after)
-    task = gateway.work.start(finish(gateway, claimed))
+    task = gateway.work.start(process(gateway, claimed))
     done, _ = await asyncio.wait({task}, timeout=budget)
     if not done:
         return claimed
@@ -86,16 +86,16 @@ def _unfinished(upload: Upload) -> Upload:
     return upload
 
 
-def _require_received(gateway: Gateway, upload: Upload, stream_token: UUID | None) -> None:
+def _require_received(gateway: Gateway, upload: Upload, receiver_token: UUID | None) -> None:
     """Refuse to complete what is still coming: its parts may match no plan, and half a file would be a whole one."""
-    mine = stream_token is not None and upload.stream_token == stream_token
-    streaming = upload.stream_until is not None and upload.stream_until > gateway.now()
+    mine = receiver_token is not None and upload.receiver_token == receiver_token
+    streaming = upload.receiver_until is not None and upload.receiver_until > gateway.now()
     if not mine and (upload.on_disk or streaming):
         raise WrongState("The gateway is still receiving or copying the file.", state=upload.state.value)
 
 
 async def _choose_and_claim(
-    gateway: Gateway, upload: Upload, named: Sequence[NamedPart] | None, stream_token: UUID | None
+    gateway: Gateway, upload: Upload, named: Sequence[ClientPart] | None, receiver_token: UUID | None
 ) -> Upload | None:
     """Compare first and claim after, so that a mistake of the client's changes no state.
 
@@ -103,25 +103,25 @@ async def _choose_and_claim(
     old ETag, or keeps the old bytes).
     """
     if upload.on_disk:
-        return await _claim(gateway, upload, None, stream_token)
+        return await _claim(gateway, upload, None, receiver_token)
     multipart_upload_id = require_uploading(gateway, upload)
-    if upload.is_form:
+    if upload.is_post_upload:
         return await _copy_and_claim(gateway, upload, multipart_upload_id, named)
     # Whoever receives the file names every part of it.
-    last = len(named) if stream_token is not None and named is not None else None
-    return await _list_and_claim(gateway, upload, multipart_upload_id, named, stream_token, last=last)
+    last = len(named) if receiver_token is not None and named is not None else None
+    return await _list_and_claim(gateway, upload, multipart_upload_id, named, receiver_token, last=last)
 
 
 async def _copy_and_claim(
-    gateway: Gateway, upload: Upload, multipart_upload_id: str, named: Sequence[NamedPart] | None
+    gateway: Gateway, upload: Upload, multipart_upload_id: str, named: Sequence[ClientPart] | None
 ) -> Upload | None:
-    head = await find_form(gateway, upload)
+    head = await find_posted_file(gateway, upload)
     if head is None:
         return None
-    async with hold_copy(gateway, upload) as copy:
+    async with claim_copy(gateway, upload) as copy:
         if copy is None:
             return None
-        last = await bring_in(gateway, upload, head, copy)
+        last = await copy_form(gateway, upload, head, copy)
         return await _list_and_claim(gateway, upload, multipart_upload_id, named, copy.token, last=last)
 
 
@@ -129,8 +129,8 @@ async def _list_and_claim(
     gateway: Gateway,
     upload: Upload,
     multipart_upload_id: str,
-    named: Sequence[NamedPart] | None,
-    stream_token: UUID | None,
+    named: Sequence[ClientPart] | None,
+    receiver_token: UUID | None,
     *,
     last: int | None,
 ) -> Upload | None:
@@ -138,32 +138,32 @@ async def _list_and_claim(
         stored = await gateway.store.list_parts(upload.object_key, multipart_upload_id)
     except NoSuchUpload:
         # Completed or aborted since it was loaded, by another call; or lost by the store, which assembling tells.
-        return await _claim(gateway, upload, None, stream_token)
+        return await _claim(gateway, upload, None, receiver_token)
     if last is not None:
         # What an earlier sender left behind the end, of a larger form or of smaller parts, is no part of this file.
         stored = [part for part in stored if part.part_number <= last]
-    return await _compare_and_claim(gateway, upload, stored, named, stream_token)
+    return await _compare_and_claim(gateway, upload, stored, named, receiver_token)
 
 
 async def _compare_and_claim(
     gateway: Gateway,
     upload: Upload,
     stored: Sequence[StoredPart],
-    named: Sequence[NamedPart] | None,
-    stream_token: UUID | None,
+    named: Sequence[ClientPart] | None,
+    receiver_token: UUID | None,
 ) -> Upload | None:
-    held = [HeldPart(part.part_number, part.size_bytes, part.etag) for part in stored]
+    held = stored
     total = sum(part.size_bytes for part in held)
     if total > upload.size_limit(gateway.policy.max_file_size):
         # Not to be mended: assembling finds the same sum and rejects it, also after a crash.
-        return await _claim(gateway, upload, stored, stream_token)
+        return await _claim(gateway, upload, stored, receiver_token)
     plan = upload.plan
     _refuse(compare_unplanned(held) if plan is None else compare_with_plan(plan, held))
     if upload.declared_size_bytes not in (None, total):
         raise PartsMismatch(f"The parts have {total} bytes together; {upload.declared_size_bytes} were declared.")
     if named is not None:
         _refuse(compare_with_client(named, held))
-    return await _claim(gateway, upload, stored, stream_token)
+    return await _claim(gateway, upload, stored, receiver_token)
 
 
 def _refuse(difference: PartsDifference) -> None:
@@ -181,31 +181,31 @@ async def _known_checksums(gateway: Gateway, upload: Upload, stored: Sequence[St
 
 
 async def _claim(
-    gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None, stream_token: UUID | None
+    gateway: Gateway, upload: Upload, stored: Sequence[StoredPart] | None, receiver_token: UUID | None
 ) -> Upload | None:
     """Become the one that completes, and leave a job behind that does it if this process dies."""
-    assembly: list[StoredAs] | None = None
+    assembly: list[StoredPart] | None = None
     if stored is not None:
         known = await _known_checksums(gateway, upload, stored)
         assembly = [
-            (p.part_number, p.size_bytes, p.etag, p.checksum_sha256 or known.get(p.part_number)) for p in stored
+            replace(part, checksum_sha256=part.checksum_sha256 or known.get(part.part_number)) for part in stored
         ]
     seconds = gateway.policy.lease_seconds
-    change = Move(
-        after=State.UPLOADING,
-        to=State.COMPLETING,
+    change = Transition(
+        from_state=State.UPLOADING,
+        to_state=State.COMPLETING,
         lease_token=uuid4(),
         lease_seconds=seconds,
         assembly=assembly,
         expired_only=False,
-        stream_token=stream_token,
+        receiver_token=receiver_token,
     )
     async with gateway.database.transaction() as connection:
-        claimed = await uploads.move(connection, upload.id, change)
+        claimed = await transitions.apply(connection, upload.id, change)
         if claimed is not None:
             await gateway.queue.defer(
                 connection,
-                FINISH_TASK,
+                PROCESS_TASK,
                 lock=str(upload.id),
                 schedule_at=gateway.now() + timedelta(seconds=seconds + 1),
                 upload_id=str(upload.id),

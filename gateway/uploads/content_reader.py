@@ -119,7 +119,7 @@ async def open_contents(gateway: Gateway, upload: Upload) -> AsyncIterator[Conte
         return
     path = await asyncio.to_thread(disk.find, Path(upload.path))
     async with await asyncio.to_thread(DiskReader, path) as reader:
-        if upload.streamed_bytes != reader.size_bytes:
+        if upload.received_bytes != reader.size_bytes:
             raise PreconditionFailed(operation="Open", message="not the number of bytes that were received")
         yield reader
         if reader.version() != reader.etag:

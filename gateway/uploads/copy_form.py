@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
-from gateway.database import receiving, uploads
-from gateway.database.uploads import Move
+from gateway.database import receiving, transitions, uploads
+from gateway.database.transitions import Transition
 from gateway.domain.errors import GatewayError, PartsMismatch, Unavailable, WrongState
 from gateway.domain.upload import Rejection, State, Upload
 from gateway.storage.errors import NoSuchKey, NoSuchUpload, PreconditionFailed
 from gateway.storage.models import ObjectHead
 
-SLICE_BYTES = 256 * 1024**2
+COPY_PART_BYTES = 256 * 1024**2
 """Bytes of one copy: its answer comes within seconds, and 5 GiB are 20 of them."""
 
 EMPTY = Rejection("empty", "The file is empty.")
 
 
-class Copy:
+class CopyClaim:
     """The right to copy one form, which one process has at a time, and how far it is."""
 
     def __init__(self, gateway: Gateway, upload_id: UUID) -> None:
@@ -30,39 +30,39 @@ class Copy:
         self._gateway = gateway
         self._upload_id = upload_id
 
-    async def begin(self) -> bool:
+    async def claim(self) -> bool:
         """Become the one that copies; False when another one does, or the upload is not open."""
         seconds = self._gateway.policy.lease_seconds
-        return await receiving.begin(
-            self._gateway.database, self._upload_id, token=self.token, seconds=seconds, ends_with_stream=False
+        return await receiving.claim(
+            self._gateway.database, self._upload_id, token=self.token, seconds=seconds, ends_with_request=False
         )
 
-    async def report(self) -> bool:
-        """Give a sign of life and tell watchers how far it is; False when the copy is another's by now."""
-        return await receiving.report(
+    async def save_progress(self) -> bool:
+        """Give a sign of life and notify watchers how far it is; False when the copy is another's by now."""
+        return await receiving.save_progress(
             self._gateway.database,
             self._upload_id,
             token=self.token,
             seconds=self._gateway.policy.lease_seconds,
-            streamed_bytes=self.copied_bytes,
-            ends_with_stream=False,
-            tell=True,
+            received_bytes=self.copied_bytes,
+            ends_with_request=False,
+            notify_watchers=True,
         )
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Give signs of life until the copy is another's."""
         while True:
             await asyncio.sleep(self._gateway.policy.lease_seconds / 4)
             with suppress(Unavailable):
-                if not await self.report():
+                if not await self.save_progress():
                     return
 
 
-async def find_form(gateway: Gateway, upload: Upload) -> ObjectHead | None:
+async def find_posted_file(gateway: Gateway, upload: Upload) -> ObjectHead | None:
     """Return what the form brought, or None after its size alone refused it; raise PartsMismatch before it came."""
-    assert upload.form_key is not None
+    assert upload.post_key is not None
     try:
-        head = await gateway.store.head_object(upload.form_key)
+        head = await gateway.store.head_object(upload.post_key)
     except NoSuchKey:
         raise PartsMismatch("The form of this upload has not been sent yet.") from None
     if head.size_bytes == 0:
@@ -77,20 +77,20 @@ async def find_form(gateway: Gateway, upload: Upload) -> ObjectHead | None:
 
 
 @asynccontextmanager
-async def hold_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[Copy | None]:
+async def claim_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[CopyClaim | None]:
     """Be the only one that copies this form and completes it, until the block ends; None when it is not open any more.
 
     A copy is as large as the file, and as many might ask for it at once as there are watchers. A holder that gives no
     sign of life for a lease is taken over. Raises WrongState while another one copies it.
     """
-    copy = Copy(gateway, upload.id)
-    if not await copy.begin():
-        now = await uploads.find_for_job(gateway.database, upload.id)
+    copy = CopyClaim(gateway, upload.id)
+    if not await copy.claim():
+        now = await uploads.find_unscoped(gateway.database, upload.id)
         if now is None or now.state is not State.UPLOADING:
             yield None
             return
         raise WrongState("The form of this upload is being copied already.", state=now.state.value)
-    heart = asyncio.create_task(copy.beat())
+    heart = asyncio.create_task(copy.heartbeat())
     try:
         yield copy
     finally:
@@ -98,10 +98,10 @@ async def hold_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[Copy | No
         with suppress(asyncio.CancelledError):
             await heart
         with suppress(GatewayError):
-            await asyncio.shield(receiving.end(gateway.database, upload.id, token=copy.token))
+            await asyncio.shield(receiving.release(gateway.database, upload.id, token=copy.token))
 
 
-async def bring_in(gateway: Gateway, upload: Upload, head: ObjectHead, copy: Copy) -> int:
+async def copy_form(gateway: Gateway, upload: Upload, head: ObjectHead, copy: CopyClaim) -> int:
     """Copy the form's file into the parts of its upload and return how many they are.
 
     Run it at will. An earlier run may have left more parts, of a larger file that was sent before.
@@ -110,23 +110,23 @@ async def bring_in(gateway: Gateway, upload: Upload, head: ObjectHead, copy: Cop
     in between; the mixture is then what is checked, and nothing is given out that was not. Raises PartsMismatch when
     the file was replaced meanwhile, and WrongState once another process copies it.
     """
-    assert upload.form_key is not None
+    assert upload.post_key is not None
     assert upload.multipart_upload_id is not None
     try:
-        for number, start in enumerate(range(0, head.size_bytes, SLICE_BYTES), 1):
-            length = min(SLICE_BYTES, head.size_bytes - start)
+        for number, start in enumerate(range(0, head.size_bytes, COPY_PART_BYTES), 1):
+            length = min(COPY_PART_BYTES, head.size_bytes - start)
             await gateway.store.upload_part_copy(
                 upload.object_key,
                 upload.multipart_upload_id,
                 number,
-                source_key=upload.form_key,
+                source_key=upload.post_key,
                 source_if_match=head.etag,
                 start=start,
                 length=length,
             )
             copy.copied_bytes += length
             with suppress(Unavailable):
-                if not await copy.report():
+                if not await copy.save_progress():
                     raise WrongState("The form of this upload is being copied elsewhere.", state=upload.state.value)
     except PreconditionFailed:
         raise PartsMismatch("The file was sent again while it was looked at.") from None
@@ -135,12 +135,12 @@ async def bring_in(gateway: Gateway, upload: Upload, head: ObjectHead, copy: Cop
     except NoSuchUpload:
         # Completed or ended by another process; the claim that follows tells which.
         pass
-    return -(-head.size_bytes // SLICE_BYTES)
+    return -(-head.size_bytes // COPY_PART_BYTES)
 
 
 async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection) -> None:
     """Refuse what needs no look into it; the sweeper removes what is left of it."""
     data = {"code": rejection.code, "detail": rejection.detail}
-    change = Move(State.UPLOADING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
+    change = Transition(State.UPLOADING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
     async with gateway.database.connection() as connection:
-        await uploads.move(connection, upload.id, change)
+        await transitions.apply(connection, upload.id, change)

@@ -7,13 +7,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
-from gateway.database import idempotency, upload_tokens, uploads
+from gateway.database import idempotency, transitions, upload_tokens, uploads
 from gateway.database.engine import Connection
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.errors import (
@@ -64,7 +63,7 @@ class NewUpload:
     part_checksums: str | Sequence[str] | None = None
     cut_by_client: bool = False
     """The client's protocol decides where parts begin, so that there is no plan even where the size is known."""
-    as_form: bool = False
+    as_post_upload: bool = False
     """The file comes in one browser form."""
     directory: str | None = None
     """Folder of the gateway's own disk that keeps the file; None: the store keeps it."""
@@ -90,17 +89,17 @@ async def create(
     Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable; with an
     upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used.
     """
-    row = _plan_row(gateway, principal, wanted)
-    held = await _write_intent(gateway, principal, row, wanted, idempotency_key)
-    if held is None:
-        return _first_answer(gateway, await _open(gateway, _intent(row), row["lease_token"]))
-    held_id, held_hash = held
-    if held_hash != wanted.digest():
+    intent = _plan_upload(gateway, principal, wanted)
+    known = await _write_intent(gateway, principal, intent, wanted, idempotency_key)
+    if known is None:
+        return _first_answer(gateway, await _open(gateway, intent))
+    known_id, known_hash = known
+    if known_hash != wanted.digest():
         raise IdempotencyKeyReused
-    return await _answer_again(gateway, principal, held_id)
+    return await _answer_again(gateway, principal, known_id)
 
 
-def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict[str, Any]:
+def _plan_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> Upload:
     policy = gateway.policy
     filename = check_filename(wanted.filename)
     extension = check_extension(filename, policy)
@@ -109,28 +108,29 @@ def _plan_row(gateway: Gateway, principal: Principal, wanted: NewUpload) -> dict
         raise Invalid("content_type is not a media type.")
     upload_id = new_upload_id()
     now = gateway.now()
-    return {
-        "id": upload_id,
-        "tenant_id": principal.tenant_id,
-        "filename": filename,
-        "extension": extension,
-        "declared_size_bytes": wanted.size_bytes,
-        "declared_content_type": wanted.content_type,
-        "part_size_bytes": plan.part_size_bytes if plan else None,
-        "part_checksums": "sha256" if wanted.part_checksums is not None else None,
-        "checksums": _checksums(plan, wanted.part_checksums),
-        "metadata": check_metadata(wanted.metadata),
-        "bucket": gateway.bucket,
-        "object_key": new_object_key(gateway.key_prefix, upload_id, extension),
-        "form_key": new_post_key(gateway.key_prefix, upload_id, extension) if wanted.as_form else None,
-        "content_type": content_type_for(extension),
-        "path": f"{wanted.directory}/{upload_id}.{extension}" if wanted.directory is not None else None,
-        "token_id": principal.token_id,
-        "max_size_bytes": None,
-        "lease_token": uuid4(),
-        "created_at": now,
-        "expires_at": now + timedelta(seconds=INTENT_SECONDS),
-    }
+    return Upload(
+        id=upload_id,
+        tenant_id=principal.tenant_id,
+        state=State.UPLOADING,
+        filename=filename,
+        extension=extension,
+        declared_size_bytes=wanted.size_bytes,
+        declared_content_type=wanted.content_type,
+        part_size_bytes=plan.part_size_bytes if plan else None,
+        part_checksums="sha256" if wanted.part_checksums is not None else None,
+        checksums=_checksums(plan, wanted.part_checksums),
+        metadata=check_metadata(wanted.metadata),
+        bucket=gateway.bucket,
+        object_key=new_object_key(gateway.key_prefix, upload_id, extension),
+        post_key=new_post_key(gateway.key_prefix, upload_id, extension) if wanted.as_post_upload else None,
+        content_type=content_type_for(extension),
+        path=f"{wanted.directory}/{upload_id}.{extension}" if wanted.directory is not None else None,
+        token_id=principal.token_id,
+        lease_token=uuid4(),
+        created_at=now,
+        updated_at=now,
+        expires_at=now + timedelta(seconds=INTENT_SECONDS),
+    )
 
 
 def _plan(wanted: NewUpload, policy: Policy) -> PartPlan | None:
@@ -142,42 +142,44 @@ def _plan(wanted: NewUpload, policy: Policy) -> PartPlan | None:
     return plan_parts(size_bytes, policy.part_bounds, wanted.part_size_bytes)
 
 
-def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> list[str] | None:
+def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None or isinstance(given, str):
         return None
     if plan is None:
         raise Invalid("part_checksums as a list needs size_bytes.")
     if len(given) != plan.part_count:
         raise Invalid(f"part_checksums holds {len(given)} checksums for {plan.part_count} parts.")
-    return list(given)
+    return tuple(given)
 
 
 async def _write_intent(
-    gateway: Gateway, principal: Principal, row: dict[str, Any], wanted: NewUpload, idempotency_key: str | None
+    gateway: Gateway, principal: Principal, intent: Upload, wanted: NewUpload, idempotency_key: str | None
 ) -> tuple[UUID, bytes] | None:
-    """Write the row and return None, or the upload and request hash that the key stands for already."""
+    """Write the row and return None, or return the upload and the request hash that the key already stands for."""
     if idempotency_key is None and principal.token is None:
         async with gateway.database.connection() as connection:
-            await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
+            await transitions.insert_intent(connection, intent, lease_seconds=INTENT_LEASE_SECONDS)
         return None
     async with gateway.database.transaction() as connection:
-        token = await _admit(connection, principal, row)
-        await uploads.insert(connection, row, lease_seconds=INTENT_LEASE_SECONDS)
-        held = None
+        token = await _lock_token(connection, principal)
+        if token is not None:
+            intent = _within_token(intent, token)
+        await transitions.insert_intent(connection, intent, lease_seconds=INTENT_LEASE_SECONDS)
+        known = None
         if idempotency_key is not None:
-            held = await idempotency.claim(
+            known = await idempotency.claim(
                 connection,
-                tenant_id=row["tenant_id"],
+                tenant_id=intent.tenant_id,
                 key=f"{principal.token_id}:{idempotency_key}" if token else idempotency_key,
                 request_hash=wanted.digest(),
-                upload_id=row["id"],
+                upload_id=intent.id,
                 since=gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds),
             )
-        if held is not None:
-            await uploads.drop_intent(connection, row["id"])
+        if known is not None:
+            await transitions.drop_intent(connection, intent.id)
         elif token is not None and token.max_files is not None:
             await _check_files_left(connection, token.id, token.max_files)
-    return held
+    return known
 
 
 async def _check_files_left(connection: Connection, token_id: UUID, max_files: int) -> None:
@@ -185,39 +187,42 @@ async def _check_files_left(connection: Connection, token_id: UUID, max_files: i
         raise TokenExhausted(f"This upload token was good for {max_files} files.")
 
 
-async def _admit(connection: Connection, principal: Principal, row: dict[str, Any]) -> UploadToken | None:
-    """Put what the principal's token sets into *row*: its limit, and metadata that no client overrides."""
+async def _lock_token(connection: Connection, principal: Principal) -> UploadToken | None:
     if principal.token is None:
         return None
     token = await upload_tokens.lock_live(connection, principal.token.token_id)
     if token is None:
         raise Unauthenticated("The upload token was revoked or has expired.")
-    declared, limit = row["declared_size_bytes"], token.max_size_bytes
-    if limit is not None and declared is not None and declared > limit:
-        raise TooLarge(f"The file is larger than {limit} bytes.", max_size_bytes=limit)
-    row["max_size_bytes"] = limit
-    row["metadata"] = {**row["metadata"], **token.metadata}
     return token
 
 
-async def _open(gateway: Gateway, upload: Upload, lease_token: UUID) -> Upload:
+def _within_token(intent: Upload, token: UploadToken) -> Upload:
+    """Add the token's size limit, and its metadata, which the client cannot override; raise TooLarge."""
+    declared, limit = intent.declared_size_bytes, token.max_size_bytes
+    if limit is not None and declared is not None and declared > limit:
+        raise TooLarge(f"The file is larger than {limit} bytes.", max_size_bytes=limit)
+    return replace(intent, max_size_bytes=limit, metadata={**intent.metadata, **token.metadata})
+
+
+async def _open(gateway: Gateway, intent: Upload) -> Upload:
     """Open the upload in the store and record its answer.
 
-    The upload_id travels as object metadata: when the store's answer to complete is lost, it tells
-    whose the object is.
+    The upload_id is also in the object's metadata: when the store's answer to complete is lost, it identifies the
+    object.
     """
+    assert intent.lease_token is not None, "an intent is leased to its writer"
     try:
-        multipart_upload_id = None if upload.on_disk else await _open_in_store(gateway, upload)
+        multipart_upload_id = None if intent.on_disk else await _open_in_store(gateway, intent)
     except GatewayError:
-        # Let a repeated request try again at once; without one, the sweeper takes the intent.
-        await uploads.renew_lease(gateway.database, upload.id, token=lease_token, seconds=0)
+        # A repeated request may then try again at once. Without one, the sweeper removes the intent.
+        await uploads.renew_lease(gateway.database, intent.id, token=intent.lease_token, seconds=0)
         raise
-    opened = await uploads.open_parts(
+    opened = await transitions.open_upload(
         gateway.database,
-        upload.id,
+        intent.id,
         multipart_upload_id=multipart_upload_id,
-        fence=lease_token,
-        expires_at=expiry_of(gateway, upload),
+        fence=intent.lease_token,
+        expires_at=expiry_of(gateway, intent),
     )
     if opened is None:
         raise IdempotencyInProgress
@@ -233,32 +238,16 @@ async def _open_in_store(gateway: Gateway, upload: Upload) -> str:
     )
 
 
-def _intent(row: dict[str, Any]) -> Upload:
-    return Upload(
-        **row,
-        state=State.UPLOADING,
-        multipart_upload_id=None,
-        observed_size_bytes=None,
-        observed_etag=None,
-        detection=None,
-        rejection_code=None,
-        rejection_detail=None,
-        lease_until=None,
-        updated_at=row["created_at"],
-    )
-
-
 async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID) -> Created:
     upload = await uploads.find(gateway.database, principal, upload_id)
     if upload is None:
         raise IdempotencyInProgress
     if upload.state is State.UPLOADING and upload.multipart_upload_id is None:
-        token = uuid4()
-        taken = await uploads.take_lease(gateway.database, upload_id, token=token, seconds=INTENT_LEASE_SECONDS)
+        taken = await uploads.take_lease(gateway.database, upload_id, token=uuid4(), seconds=INTENT_LEASE_SECONDS)
         if taken is None:
             raise IdempotencyInProgress
         await _forget_lost(gateway, taken)
-        upload = await _open(gateway, taken, token)
+        upload = await _open(gateway, taken)
     return _first_answer(gateway, upload)
 
 

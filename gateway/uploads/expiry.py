@@ -16,7 +16,7 @@ LEAST_RATE = 32 * 1024
 
 def form_seconds(gateway: Gateway) -> int:
     """Return the time from signing a form until the store takes it no more, in seconds."""
-    return min(gateway.form_seconds, gateway.policy.upload_seconds // 2)
+    return min(gateway.post_policy_seconds, gateway.policy.upload_seconds // 2)
 
 
 def expiry_of(gateway: Gateway, upload: Upload) -> datetime:
@@ -26,7 +26,7 @@ def expiry_of(gateway: Gateway, upload: Upload) -> datetime:
     when no form can come any more, and not when a large upload in parts would.
     """
     seconds = float(gateway.policy.upload_seconds)
-    if upload.is_form:
+    if upload.is_post_upload:
         post = max(LAST_POST_SECONDS, (upload.declared_size_bytes or 0) / LEAST_RATE)
         seconds = min(seconds, form_seconds(gateway) + post)
     return upload.created_at + timedelta(seconds=seconds)

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from gateway.context import Gateway
 from gateway.database import uploads
 from gateway.domain.errors import Gone, PartsMismatch, TooLarge, WrongState
-from gateway.domain.parts import S3_MIN_PART_SIZE
+from gateway.domain.parts import S3_MIN_PART_SIZE, StoredPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.storage.errors import NoSuchUpload
-from gateway.storage.models import StoredPart
 from gateway.uploads.access import load
 from gateway.uploads.complete import complete
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPart:
-    """One part: size in bytes, etag without quotes, base64 SHA-256 where the store keeps it."""
-
-    part_number: int
-    size_bytes: int
-    etag: str
-    checksum_sha256: str | None
-
-
-async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) -> list[ListedPart]:
+async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) -> Sequence[StoredPart]:
     """Return every part, the newest of each number, in order; once completed, the parts that were assembled.
 
     A client that lost the answer to complete lists before it tries again, so the answer must outlive the parts.
@@ -42,12 +30,10 @@ async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) ->
         raise WrongState("The upload was aborted.", state=upload.state.value)
     if upload.state is State.UPLOADING:
         try:
-            stored = await measure(gateway, principal, upload)
-            return [ListedPart(p.part_number, p.size_bytes, p.etag, p.checksum_sha256) for p in stored]
+            return await measure(gateway, principal, upload)
         except NoSuchUpload:
             pass
-    assembly = await uploads.find_assembly(gateway.database, upload.id) or []
-    return [ListedPart(*part) for part in assembly]
+    return await uploads.find_assembly(gateway.database, upload.id) or []
 
 
 async def measure(gateway: Gateway, principal: Principal, upload: Upload) -> Sequence[StoredPart]:

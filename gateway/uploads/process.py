@@ -15,16 +15,19 @@ from gateway.uploads.assemble import assemble
 from gateway.uploads.clean_up import clean_up, remove_object
 from gateway.uploads.validate import validate
 
-FINISH_TASK = "finish_upload"
+PROCESS_TASK = "process_upload"
+
+FORMER_PROCESS_TASK = "finish_upload"
+"""The name under which an earlier release queued this task. Its jobs may still be in the queue."""
 
 
 async def resume(gateway: Gateway, upload_id: UUID) -> Upload | None:
     """Take over an upload whose process gave no sign of life and finish it; None when there is nothing to take."""
     taken = await uploads.take_lease(gateway.database, upload_id, token=uuid4(), seconds=gateway.policy.lease_seconds)
-    return await finish(gateway, taken) if taken else None
+    return await process(gateway, taken) if taken else None
 
 
-async def finish(gateway: Gateway, upload: Upload) -> Upload:
+async def process(gateway: Gateway, upload: Upload) -> Upload:
     """Assemble and validate an upload that this process holds the lease of.
 
     Raises PartsMismatch when a part was replaced and StoreError when the store refused to assemble: the upload is open
@@ -38,9 +41,9 @@ async def finish(gateway: Gateway, upload: Upload) -> Upload:
             upload = await validate(gateway, upload)
     if upload.state is State.REJECTED:
         await _clean_up_now(gateway, upload)
-    elif upload.state is State.READY and upload.form_key is not None:
+    elif upload.state is State.READY and upload.post_key is not None:
         with suppress(GatewayError):
-            await remove_object(gateway.store, upload.form_key)
+            await remove_object(gateway.store, upload.post_key)
     return upload
 
 

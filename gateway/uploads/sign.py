@@ -83,7 +83,7 @@ def sign_parts(
 
 def _sign_open(gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart], seconds: int) -> list[SignedPart]:
     """Sign parts of an upload without a plan: their sizes are measured when they are there."""
-    if upload.is_form:
+    if upload.is_post_upload:
         raise WrongState("This upload comes as a form, not in parts.", state=upload.state.value)
     multipart_upload_id = require_uploading(gateway, upload)
     signed = []

@@ -12,8 +12,8 @@ from typing import Any
 
 from gateway import detection
 from gateway.context import Gateway
-from gateway.database import uploads
-from gateway.database.uploads import Move
+from gateway.database import transitions
+from gateway.database.transitions import Transition
 from gateway.detection import ScanResult, Verdict, scan_by_policy
 from gateway.domain.errors import DatabaseUnavailable, GatewayError, LeaseLost
 from gateway.domain.media_types import match
@@ -119,9 +119,9 @@ async def _accept(gateway: Gateway, upload: Upload, head: Contents, verdict: Ver
         "content_type": verdict.media_type,
         **({"object_key": upload.object_key} if upload.path is None else {"path": upload.path}),
     }
-    change = Move(
-        after=State.VALIDATING,
-        to=State.READY,
+    change = Transition(
+        from_state=State.VALIDATING,
+        to_state=State.READY,
         fence=upload.lease_token,
         observed_size_bytes=head.size_bytes,
         observed_etag=head.etag,
@@ -135,9 +135,9 @@ async def _accept(gateway: Gateway, upload: Upload, head: Contents, verdict: Ver
 
 async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, verdict: Verdict | None) -> Upload:
     """Record the refusal first and delete after: a crash between the two leaves a row that the sweeper reads."""
-    change = Move(
-        after=State.VALIDATING,
-        to=State.REJECTED,
+    change = Transition(
+        from_state=State.VALIDATING,
+        to_state=State.REJECTED,
         fence=upload.lease_token,
         detection=verdict.to_dict() if verdict else None,
         rejection=rejection,
@@ -147,9 +147,9 @@ async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, verdic
     return await _record(gateway, upload, change)
 
 
-async def _record(gateway: Gateway, upload: Upload, change: Move) -> Upload:
+async def _record(gateway: Gateway, upload: Upload, change: Transition) -> Upload:
     async with gateway.database.connection() as connection:
-        moved = await uploads.move(connection, upload.id, change)
+        moved = await transitions.apply(connection, upload.id, change)
     if moved is None:
         raise LeaseLost
     return moved

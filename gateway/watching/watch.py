@@ -12,10 +12,10 @@ from gateway.domain.errors import Unauthenticated
 from gateway.domain.events import BEGINNING, Position
 from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES
-from gateway.events.feeds import Source
+from gateway.events.feeds import EventLog
 from gateway.events.subscription import Message, Subscription
 from gateway.uploads.access import load
-from gateway.watching.logs import TenantLog, UploadLog
+from gateway.watching.event_logs import TenantLog, UploadLog
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
 
@@ -27,13 +27,13 @@ class Watch:
     """
 
     def __init__(
-        self, source: Source, subscription: Subscription, *, after: Position, joined: Position, final: bool | None
+        self, log: EventLog, subscription: Subscription, *, after: Position, joined: Position, final: bool | None
     ) -> None:
         self.position = after
-        self._source = source
+        self._log = log
         self._subscription = subscription
         self._joined = joined
-        self._behind = source.order(after) < source.order(joined)
+        self._behind = log.order(after) < log.order(joined)
         self._final = final
 
     @property
@@ -41,23 +41,23 @@ class Watch:
         """Say whether nothing will come any more."""
         return bool(self._final) and not self._behind
 
-    async def take(self, seconds: float) -> list[Message]:
+    async def next_messages(self, seconds: float) -> list[Message]:
         """Return the next messages, or none when *seconds* are over.
 
         Raises StreamClosed when this side ends the stream, and Unavailable when the log cannot be read.
         """
         if self._behind:
-            page = await self._source.read(self.position, self._joined)
-            self._behind = page.more
+            page = await self._log.read(self.position, self._joined)
+            self._behind = page.has_more
             return self._new(page.messages)
-        return self._new(await self._subscription.take(seconds))
+        return self._new(await self._subscription.next_messages(seconds))
 
     def _new(self, messages: Sequence[Message]) -> list[Message]:
         """Drop what the watcher had already: it may have come from a process that read the log sooner than this one."""
         fresh: list[Message] = []
         for message in messages:
             if message.position is not None:
-                if self._source.order(message.position) <= self._source.order(self.position):
+                if self._log.order(message.position) <= self._log.order(self.position):
                     continue
                 self.position = message.position
                 if self._final is not None and message.event in _FINAL:
@@ -72,28 +72,28 @@ async def watch_upload(
 ) -> AsyncIterator[Watch]:
     """Watch one upload to its final state; without a position, from its creation on.
 
-    Raises NotFound, TooManyStreams, Unavailable.
+    Raises NotFound, TooManyWatchers, Unavailable.
     """
     upload = await load(gateway, principal, upload_id)
-    source = UploadLog(gateway, upload)
-    async with gateway.feeds.join(upload.tenant_id, source) as (subscription, joined):
+    log = UploadLog(gateway, upload)
+    async with gateway.feeds.watch(upload.tenant_id, log) as (subscription, joined):
         # A feed that others keep alive may not have read yet what the row says already: the end stands in the log.
-        until = await source.end() if upload.is_final else joined
-        yield Watch(source, subscription, after=after or BEGINNING, joined=until, final=upload.is_final)
+        until = await log.end() if upload.is_final else joined
+        yield Watch(log, subscription, after=after or BEGINNING, joined=until, final=upload.is_final)
 
 
 @asynccontextmanager
 async def watch_tenant(gateway: Gateway, principal: Principal, after: Position | None = None) -> AsyncIterator[Watch]:
     """Watch all uploads of the principal's tenant; without a position, from now on.
 
-    Raises TooManyStreams, Unavailable.
+    Raises TooManyWatchers, Unavailable.
     """
-    source = TenantLog(gateway, principal.tenant_id)
-    async with gateway.feeds.join(principal.tenant_id, source) as (subscription, joined):
-        yield Watch(source, subscription, after=after or joined, joined=joined, final=None)
+    log = TenantLog(gateway, principal.tenant_id)
+    async with gateway.feeds.watch(principal.tenant_id, log) as (subscription, joined):
+        yield Watch(log, subscription, after=after or joined, joined=joined, final=None)
 
 
-async def require_welcome(gateway: Gateway, principal: Principal) -> None:
+async def require_valid_credentials(gateway: Gateway, principal: Principal) -> None:
     """Raise Unauthenticated once the key or the upload token that a stream was opened with is revoked or over."""
     if principal.token is not None:
         good = await upload_tokens.is_current(gateway.database, principal.token.token_id)

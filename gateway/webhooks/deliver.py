@@ -15,8 +15,8 @@ from gateway.database import deliveries, uploads
 from gateway.database.deliveries import Claimed, Failure
 from gateway.domain.upload import FINAL_STATES, State, Upload
 from gateway.domain.webhooks import GIVE_UP_AFTER, GIVE_UP_FAILURES, PREFIX, retry_wait
-from gateway.outbound.public_http import TIMEOUT_SECONDS, Outcome
-from gateway.outbound.webhook_signing import Message
+from gateway.outbound.public_http import TIMEOUT_SECONDS, SendResult
+from gateway.outbound.webhook_signing import SignedMessage
 from gateway.webhooks.manage import webhooks_of
 
 logger = logging.getLogger(__name__)
@@ -40,18 +40,18 @@ async def claim_due(gateway: Gateway, *, limit: int) -> Sequence[Claimed]:
     )
 
 
-async def send_claimed(gateway: Gateway, delivery: Claimed) -> Outcome | None:
+async def send_claimed(gateway: Gateway, delivery: Claimed) -> SendResult | None:
     """Attempt one message and record what became of it; None when its upload is gone. Raises Unavailable.
 
     Sent twice if this process dies between the two: receivers go by the id, which stays the same.
     """
     means = webhooks_of(gateway)
-    upload = await uploads.find_for_job(gateway.database, delivery.upload_id)
+    upload = await uploads.find_unscoped(gateway.database, delivery.upload_id)
     if upload is None:
         return None
     body = orjson.dumps(payload_of(delivery, upload))
     now = gateway.now().timestamp()
-    message = Message(id=f"msg_{delivery.id.hex}", timestamp=int(now), body=body)
+    message = SignedMessage(id=f"msg_{delivery.id.hex}", timestamp=int(now), body=body)
     headers = means.secrets.headers(message, delivery.webhook_id, delivery.secret_numbers)
     outcome = await means.sender.send(delivery.url, headers, body)
     if outcome.ok and outcome.status is not None:
@@ -61,7 +61,7 @@ async def send_claimed(gateway: Gateway, delivery: Claimed) -> Outcome | None:
     return outcome
 
 
-async def _record_failure(gateway: Gateway, delivery: Claimed, outcome: Outcome) -> None:
+async def _record_failure(gateway: Gateway, delivery: Claimed, outcome: SendResult) -> None:
     gone = outcome.status == 410  # Gone: the receiver asks for no more, as Standard Webhooks has it
     wait = retry_wait(
         delivery.attempts,

@@ -11,8 +11,8 @@ from gateway.context import Gateway
 from gateway.database import deliveries
 from gateway.domain.errors import Invalid, NotFound
 from gateway.domain.principal import Principal
-from gateway.outbound.public_http import Outcome
-from gateway.outbound.webhook_signing import Message
+from gateway.outbound.public_http import SendResult
+from gateway.outbound.webhook_signing import SignedMessage
 from gateway.webhooks.manage import get_webhook, webhooks_of
 
 KEEP_SECONDS = 7 * 86_400.0
@@ -46,7 +46,7 @@ async def resend_since(gateway: Gateway, principal: Principal, webhook_id: UUID,
     )
 
 
-async def try_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID) -> Outcome:
+async def try_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID) -> SendResult:
     """Send `webhook.test` once, signed like any message, also where the webhook is off. Raises NotFound, NotConfigured.
 
     It is not a delivery: it is not repeated, and a failure does not count.
@@ -55,6 +55,6 @@ async def try_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID) 
     means = webhooks_of(gateway)
     now = gateway.now()
     body = orjson.dumps({"type": "webhook.test", "timestamp": now, "data": {"webhook_id": webhook.id}})
-    message = Message(id=f"msg_{uuid4().hex}", timestamp=int(now.timestamp()), body=body)
+    message = SignedMessage(id=f"msg_{uuid4().hex}", timestamp=int(now.timestamp()), body=body)
     headers = means.secrets.headers(message, webhook.id, [webhook.secret_number])
     return await means.sender.send(webhook.url, headers, body)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from gateway.maintenance.forms import look_for_forms, remove_forms
+from gateway.maintenance.post_uploads import complete_arrived_posts, remove_late_posts
 from gateway.maintenance.sweep import expire
 from tests.api.conftest import MIB, Api, OpenApi, gather, large_mp3, mp3_bytes
 from tests.api.uploaders import SECRET, call_with, issue
@@ -292,7 +292,7 @@ async def test_a_form_is_found_by_the_worker(api: Api, uppy: Uppy) -> None:
     for form, body in zip(forms, bodies, strict=False):
         assert (await uppy.send(form, body)).status_code == 201
     await _age(api)
-    assert await look_for_forms(api.gateway) == 5
+    assert await complete_arrived_posts(api.gateway) == 5
     states = [await api.call("GET", f"/v1/uploads?state={state}") for state in ("ready", "uploading")]
     assert [len(state.json()["uploads"]) for state in states] == [5, 1]
     for form, body in zip(forms, bodies, strict=False):
@@ -310,17 +310,19 @@ async def _age(api: Api, seconds: float = 60.0) -> None:
 
 async def test_looks_for_forms_become_rare(api: Api, uppy: Uppy) -> None:
     """A form that does not come is looked for again only after a tenth of its age, and by one worker at a time."""
-    from gateway.database import forms
+    from gateway.database import post_uploads
 
     form = await uppy.form()
     await _age(api, 600)
-    turns = await gather(*(forms.take_due(api.gateway.database, limit=10) for _ in range(5)))
+    turns = await gather(*(post_uploads.claim_due_checks(api.gateway.database, limit=10) for _ in range(5)))
     assert sorted(len(turn) for turn in turns) == [0, 0, 0, 0, 1]
-    assert await forms.take_due(api.gateway.database, limit=10) == []
+    assert await post_uploads.claim_due_checks(api.gateway.database, limit=10) == []
     await api.gateway.database.execute("UPDATE uploads SET updated_at = updated_at - interval '50 s'", {})
-    assert await forms.take_due(api.gateway.database, limit=10) == []
+    assert await post_uploads.claim_due_checks(api.gateway.database, limit=10) == []
     await api.gateway.database.execute("UPDATE uploads SET updated_at = updated_at - interval '15 s'", {})
-    assert [str(found) for found in await forms.take_due(api.gateway.database, limit=10)] == [form["uploadId"]]
+    assert [str(found) for found in await post_uploads.claim_due_checks(api.gateway.database, limit=10)] == [
+        form["uploadId"]
+    ]
 
 
 @pytest.mark.parametrize("when", ["before it is looked at", "after it is ready"])
@@ -338,13 +340,13 @@ async def test_a1_a_form_that_is_sent_again_changes_nothing_that_was_checked(
     for _ in range(2):
         assert (await uppy.send(form, other)).status_code == 201
         assert await downloaded(api, form["uploadId"]) == checked
-        await look_for_forms(api.gateway)
+        await complete_arrived_posts(api.gateway)
     assert (await api.get(form["uploadId"]))["etag"] == upload["etag"]
     # What was sent again is removed when no form can be sent any more.
     await api.gateway.database.execute("UPDATE uploads SET expires_at = now() - interval '23 hours'", {})
-    assert await remove_forms(api.gateway) == 0, "a POST may still be on its way"
+    assert await remove_late_posts(api.gateway) == 0, "a POST may still be on its way"
     await api.gateway.database.execute("UPDATE uploads SET expires_at = now() - interval '25 hours'", {})
-    assert await remove_forms(api.gateway) == 1
+    assert await remove_late_posts(api.gateway) == 1
     held = boto3_s3.list_objects_v2(Bucket=store_server.bucket, Prefix=form["fields"]["key"])
     assert held["KeyCount"] == 0
     assert await downloaded(api, form["uploadId"]) == checked

@@ -108,7 +108,7 @@ async def test_a4_parts_together_over_the_limit_never_become_an_object(open_api:
     body = large_mp3(6 * MIB)
     created = await api.create(body, part_size_bytes=5 * MIB)
     await api.put(created, body)
-    row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
+    row = await uploads.find_unscoped(api.gateway.database, UUID(created["upload_id"]))
     assert row is not None
     assert row.multipart_upload_id is not None
     await _next_second()
@@ -276,7 +276,7 @@ async def test_a9_a_completion_whose_answer_was_lost_is_found(api: Api) -> None:
     body = large_mp3(11 * MIB)
     created = await api.create(body, part_size_bytes=5 * MIB)
     await api.put(created, body)
-    row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
+    row = await uploads.find_unscoped(api.gateway.database, UUID(created["upload_id"]))
     assert row is not None
     assert row.multipart_upload_id is not None
     stored = await api.gateway.store.list_parts(row.object_key, row.multipart_upload_id)
@@ -287,7 +287,7 @@ async def test_a9_a_completion_whose_answer_was_lost_is_found(api: Api) -> None:
 async def test_parts_that_the_store_lost_end_in_rejected(api: Api) -> None:
     """When the store knows neither parts nor object, the client is told to upload again."""
     created = await api.create(b"x")
-    row = await uploads.find_for_job(api.gateway.database, UUID(created["upload_id"]))
+    row = await uploads.find_unscoped(api.gateway.database, UUID(created["upload_id"]))
     assert row is not None
     assert row.multipart_upload_id is not None
     await api.gateway.store.abort_multipart_upload(row.object_key, row.multipart_upload_id)

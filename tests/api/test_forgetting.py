@@ -13,7 +13,7 @@ from gateway.database import forgetting, part_checksums, progress, upload_tokens
 from gateway.jobs.worker import run_worker
 from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.process import FINISH_TASK
+from gateway.uploads.process import PROCESS_TASK
 from tests.api.conftest import Api, OpenApi, mp3_bytes
 from tests.api.live import serve, watching
 from tests.api.uploaders import SECRET, create_with, issue
@@ -47,7 +47,7 @@ async def test_checksums_and_progress_go_once_an_upload_is_final_and_clean(api: 
     database = api.gateway.database
     for upload_id in map(UUID, ids.values()):
         await part_checksums.remember(database, upload_id, dict.fromkeys(range(1, 4), CHECKSUM))
-        await progress.take_turn(database, upload_id, every_seconds=0)
+        await progress.claim_poll(database, upload_id, every_seconds=0)
     await database.execute(
         "UPDATE uploads SET state = 'ready', observed_etag = 'e', observed_size_bytes = 9 WHERE id = %(id)s",
         {"id": ids["ready"]},
@@ -192,7 +192,7 @@ async def _job(api: Api, status: str, days: int, upload_id: UUID | None = None) 
     """Put a job into the queue as a worker left it."""
     async with api.gateway.database.transaction() as connection:
         upload_id = upload_id or uuid4()
-        await api.gateway.queue.defer(connection, FINISH_TASK, lock=str(upload_id), upload_id=str(upload_id))
+        await api.gateway.queue.defer(connection, PROCESS_TASK, lock=str(upload_id), upload_id=str(upload_id))
         cursor = await connection.execute("SELECT max(id) AS id FROM procrastinate_jobs")
         row = await cursor.fetchone()
         assert row is not None

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.database import receiving
 from gateway.dev.store import StoreServer
-from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.post_uploads import complete_arrived_posts
 from gateway.uploads import copy_form
 from tests.api.conftest import MIB, Api, OpenApi, gather, large_mp3, mp3_bytes
 from tests.holding_proxy import HoldingProxy
@@ -64,7 +64,7 @@ async def test_of_many_questions_at_once_one_copies(
     completed = await api.call("POST", f"/v1/uploads/{upload_id}/complete")
     assert (completed.status_code, completed.json()["code"]) == (409, "wrong_state")
     await api.gateway.database.execute("UPDATE uploads SET updated_at = updated_at - interval '1 minute'", {})
-    assert await look_for_forms(api.gateway) == 0
+    assert await complete_arrived_posts(api.gateway) == 0
     assert proxy.seen.count(COPY) == 1
     proxy.let_go()
     assert (await held).json()["state"] == "ready"
@@ -92,8 +92,8 @@ async def test_a_copy_whose_holder_died_is_taken_over_once(
     api = await _through(open_api, proxy, store_server)
     proxy.let_go()
     upload_id = await _sent_form(api)
-    assert await receiving.begin(
-        api.gateway.database, UUID(upload_id), token=uuid4(), seconds=2.0, ends_with_stream=False
+    assert await receiving.claim(
+        api.gateway.database, UUID(upload_id), token=uuid4(), seconds=2.0, ends_with_request=False
     )
     assert (await api.get(upload_id))["state"] == "uploading"
     assert COPY not in proxy.seen
@@ -109,7 +109,7 @@ async def test_a_holder_that_was_taken_over_stops(
     open_api: OpenApi, proxy: HoldingProxy, store_server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that slept through its lease finds that out after the slice in hand and leaves the upload alone."""
-    monkeypatch.setattr(copy_form, "SLICE_BYTES", 5 * MIB)
+    monkeypatch.setattr(copy_form, "COPY_PART_BYTES", 5 * MIB)
     api = await _through(open_api, proxy, store_server)
     upload_id = await _sent_form(api, large_mp3(16 * MIB))
     first = await _first_held(api, proxy, upload_id)

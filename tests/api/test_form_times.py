@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from gateway.database import forms
-from gateway.maintenance.forms import look_for_forms, remove_forms
+from gateway.database import post_uploads
+from gateway.maintenance.post_uploads import complete_arrived_posts, remove_late_posts
 from gateway.maintenance.sweep import expire, sweep
 from tests.api.conftest import Api, OpenApi, mp3_bytes
 from tests.api.test_companion import Uppy
@@ -91,7 +91,7 @@ async def test_a_form_that_died_gives_its_file_back(api: Api, uppy: Uppy, boto3_
     await pass_time(api, FORM_SECONDS + HOUR + 61)
     # What comes so late is not found: the row is nobody's to claim, so it can be given back.
     assert (await uppy.send(form, mp3_bytes())).status_code == 201
-    assert await look_for_forms(api.gateway) == 0
+    assert await complete_arrived_posts(api.gateway) == 0
     created = await create_with(api, token, mp3_bytes())
     assert created.status_code == 201
     assert (await create_with(api, token, mp3_bytes())).status_code == 403
@@ -111,7 +111,7 @@ async def test_a_form_that_comes_after_its_upload_expired_is_removed(api: Api, u
     await sweep(api.gateway)
     assert (await api.get(form["uploadId"]))["state"] == "expired"
     await pass_time(api, 24 * HOUR)
-    assert await remove_forms(api.gateway) == 1
+    assert await remove_late_posts(api.gateway) == 1
     assert held(api, boto3_s3, form["fields"]["key"]) == 0
 
 
@@ -121,7 +121,7 @@ async def test_looks_are_frequent_again_before_the_end(api: Api, uppy: Uppy) -> 
     await pass_time(api, FORM_SECONDS + HOUR - 20)
     await api.gateway.database.execute("UPDATE uploads SET updated_at = now() - interval '3 s'", {})
     assert (await uppy.send(form, mp3_bytes())).status_code == 201
-    assert await look_for_forms(api.gateway) == 1
+    assert await complete_arrived_posts(api.gateway) == 1
     assert (await api.get(form["uploadId"]))["state"] == "ready"
 
 
@@ -149,5 +149,5 @@ async def test_a_form_at_the_very_end_is_ready_or_gone(api: Api, boto3_s3: Any) 
         seen.add(upload["state"])
         assert held(api, boto3_s3, upload["object_key"]) == (upload["state"] == "ready")
         assert held(api, boto3_s3, form["fields"]["key"]) == 0
-        assert await forms.take_due(api.gateway.database, limit=10) == []
+        assert await post_uploads.claim_due_checks(api.gateway.database, limit=10) == []
     assert seen <= {"ready", "expired"}

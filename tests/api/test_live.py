@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from gateway.events.feeds import READS_AT_ONCE
+from gateway.events.feeds import MAX_CONCURRENT_READS
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
 from tests.api.live import STORY, LiveApi, Seen, Stream, cut_listeners, eventually, logged, of, serve, watching
@@ -48,7 +48,7 @@ async def test_who_comes_while_the_feed_lags_gets_the_end_too(api: LiveApi) -> N
     created = await api.create(body)
     async with watching(api, of(created)) as first, AsyncExitStack() as held:
         assert (await first.fact()).event == "created"
-        for _ in range(READS_AT_ONCE):
+        for _ in range(MAX_CONCURRENT_READS):
             await held.enter_async_context(api.gateway.feeds.reads)
         await api.put(created, body)
         await api.complete(created)

@@ -357,7 +357,7 @@ async def test_g7_streams_of_a_tenant_are_counted(settings: Settings) -> None:
         async with watching(api, path), watching(api, "/v1/events"), watching(api, path):
             async with await _socket(api, "/v1/ws"):
                 answer = await api.call("GET", path)
-                assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+                assert (answer.status_code, answer.json()["code"]) == (429, "too_many_watchers")
                 assert int(answer.headers["retry-after"]) >= 1
                 assert (await _refusal(api, "/v1/ws"))[0] == 429
                 async with (

@@ -196,9 +196,9 @@ async def test_progress_goes_on_after_a_receiver_that_died(api: LiveApi) -> None
     created = await api.create(b"x" * 1000)
     upload_id, token, database = UUID(created["upload_id"]), uuid4(), api.gateway.database
     async with watching(api, of(created)) as stream:
-        await receiving.begin(database, upload_id, token=token, seconds=3, ends_with_stream=False)
-        told = {"streamed_bytes": 600, "ends_with_stream": False, "tell": True}
-        assert await receiving.report(database, upload_id, token=token, seconds=3, **told)
+        await receiving.claim(database, upload_id, token=token, seconds=3, ends_with_request=False)
+        told = {"received_bytes": 600, "ends_with_request": False, "notify_watchers": True}
+        assert await receiving.save_progress(database, upload_id, token=token, seconds=3, **told)
         assert (await _progress(stream, 600)).data["parts"] is None
         await api.put(created, b"x" * 1000)
         assert (await _progress(stream, 1000)).data["parts"] == 1

@@ -84,7 +84,7 @@ async def test_files_on_their_way_to_the_disk_count(open_api: OpenApi, tmp_path:
 
 async def test_a_form_sent_again_smaller_holds_nothing_of_the_first(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a process stops between copy and claim, and the form is sent again, the file is the second one alone."""
-    monkeypatch.setattr(copy_form, "SLICE_BYTES", 5 * MIB)
+    monkeypatch.setattr(copy_form, "COPY_PART_BYTES", 5 * MIB)
     form = (await api.call("GET", "/s3/params?filename=a.mp3&type=audio/mpeg")).json()
 
     async def post(size_bytes: int) -> None:
@@ -94,11 +94,11 @@ async def test_a_form_sent_again_smaller_holds_nothing_of_the_first(api: Api, mo
 
     await post(17 * MIB)
     upload = await load(api.gateway, Principal("acme", "test"), UUID(form["uploadId"]))
-    head = await copy_form.find_form(api.gateway, upload)
+    head = await copy_form.find_posted_file(api.gateway, upload)
     assert head is not None
-    async with copy_form.hold_copy(api.gateway, upload) as copy:
+    async with copy_form.claim_copy(api.gateway, upload) as copy:
         assert copy is not None
-        await copy_form.bring_in(api.gateway, upload, head, copy)
+        await copy_form.copy_form(api.gateway, upload, head, copy)
     await post(10 * MIB)
     found = await api.get(form["uploadId"])
     assert (found["state"], found["size_bytes"]) == ("ready", 10 * MIB)

@@ -196,7 +196,7 @@ async def test_a_tenant_with_slow_senders_leaves_room_for_others(open_api: OpenA
         created = await api.create(large_mp3(9000))
         refused.append(await served.client.put(f"/v1/uploads/{created['upload_id']}/content", content=large_mp3(9000)))
         for answer in refused:
-            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_receivers")
             assert answer.headers["retry-after"]
         assert (await other.form(large_mp3(9000))).status_code == 201
         for reader, writer in begun:

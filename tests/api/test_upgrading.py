@@ -17,10 +17,10 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from gateway.database.engine import Connection
-from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.post_uploads import complete_arrived_posts
 from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
-from gateway.uploads.process import FINISH_TASK
+from gateway.uploads.process import PROCESS_TASK
 from tests import schema
 from tests.api.conftest import Api, mp3_bytes
 from tests.api.live import LiveApi, of, serve, watching
@@ -113,7 +113,7 @@ async def _come_as_form(api: LiveApi, body: bytes) -> None:
     sent = await api.store.post(form["url"], data=form["fields"], files={"file": ("a.mp3", body, "audio/mpeg")})
     assert sent.is_success, sent.text
     _apply(_url(api.settings), ["UPDATE uploads SET updated_at = updated_at - interval '1 minute'"])
-    assert await look_for_forms(api.gateway) == 1
+    assert await complete_arrived_posts(api.gateway) == 1
     assert (await api.get(form["uploadId"]))["state"] == "ready"
 
 
@@ -130,7 +130,7 @@ async def _end(api: LiveApi) -> None:
     aborted, expired = await api.create(b"x"), await api.create(b"x")
     assert (await api.call("DELETE", f"/v1/uploads/{aborted['upload_id']}")).status_code == 204
     async with api.gateway.database.transaction() as connection:
-        await api.gateway.queue.defer(connection, FINISH_TASK, lock="tour", upload_id=expired["upload_id"])
+        await api.gateway.queue.defer(connection, PROCESS_TASK, lock="tour", upload_id=expired["upload_id"])
     month = "- interval '30 days'"
     counts = []
     for _ in range(2):

@@ -17,8 +17,8 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from gateway.context import Gateway
-from gateway.database import uploads
-from gateway.database.uploads import Move
+from gateway.database import transitions
+from gateway.database.transitions import Transition
 from gateway.domain.upload import State
 from gateway.jobs.webhooks import send_webhooks_forever
 from gateway.maintenance.sweep import sweep
@@ -400,7 +400,9 @@ async def test_a_webhook_removed_this_moment_does_not_fail_an_upload(api: Api, r
 
 async def _abort(gateway: Gateway, upload_id: UUID) -> bool:
     async with gateway.database.connection() as connection:
-        moved = await uploads.move(connection, upload_id, Move(after=State.UPLOADING, to=State.ABORTED))
+        moved = await transitions.apply(
+            connection, upload_id, Transition(from_state=State.UPLOADING, to_state=State.ABORTED)
+        )
     return moved is not None
 
 

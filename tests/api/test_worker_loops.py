@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.jobs import worker
-from gateway.maintenance.forms import look_for_forms
+from gateway.maintenance.post_uploads import complete_arrived_posts
 from tests.api.conftest import Api, mp3_bytes
 
 
@@ -35,7 +35,7 @@ async def test_one_form_that_cannot_be_looked_at_holds_up_no_other(api: Api, cap
     await api.gateway.database.execute(
         "UPDATE uploads SET declared_size_bytes = 1, part_size_bytes = 0 WHERE id = %(id)s", {"id": broken}
     )
-    assert await look_for_forms(api.gateway) == 1
+    assert await complete_arrived_posts(api.gateway) == 1
     assert (await _state(api, good), await _state(api, broken)) == ("ready", "uploading")
     [logged] = [record for record in caplog.records if record.levelno == logging.ERROR and record.exc_info]
     assert (logged.exc_info or [None])[0] is ZeroDivisionError

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.domain.errors import DatabaseUnavailable, Unavailable
 from gateway.jobs import worker
-from gateway.uploads.process import FINISH_TASK
+from gateway.uploads.process import PROCESS_TASK
 from tests.api.conftest import Api
 from tests.api.test_faults import cut_off
 
@@ -38,7 +38,7 @@ async def _job_is_done(api: Api) -> None:
     left = "SELECT FROM procrastinate_jobs WHERE task_name = %(name)s"
     async with asyncio.timeout(ENDS_SECONDS):
         await _defer(api)
-        while await api.gateway.database.fetch_all(left, {"name": FINISH_TASK}):
+        while await api.gateway.database.fetch_all(left, {"name": PROCESS_TASK}):
             await asyncio.sleep(0.05)
 
 
@@ -47,7 +47,7 @@ async def _defer(api: Api) -> None:
         # Connections that were cut are found out one by one.
         with suppress(DatabaseUnavailable):
             async with api.gateway.database.transaction() as connection:
-                await api.gateway.queue.defer(connection, FINISH_TASK, lock="one", upload_id=str(uuid4()))
+                await api.gateway.queue.defer(connection, PROCESS_TASK, lock="one", upload_id=str(uuid4()))
             return
 
 

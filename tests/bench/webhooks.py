@@ -1,6 +1,6 @@
 """Measure what webhooks cost an upload's transitions, and what one worker sends.
 
-The first table is the time of one transition (`gateway.database.uploads.move`, one connection, one after the other)
+The first table is the time of one transition (`transitions.apply`, one connection, one after the other)
 while 0, 1 and 20 webhooks ask for it; `--against FOLDER` adds the same of another release, checked out there. Rounds
 alternate, each in a process of its own: what else the machine does hits all alike, and the best round least. PostgreSQL
 does not sync its log: that takes the same time whatever is written. The second table is one `gateway worker` that sends
@@ -30,21 +30,26 @@ from uuid import uuid4
 import psutil
 import psycopg
 
-from gateway.database import migrate, uploads
+from gateway.database import migrate, transitions
 from gateway.database.engine import Database
-from gateway.database.uploads import Move
+from gateway.database.transitions import Transition
 from gateway.dev import postgres
 from gateway.domain.object_key import new_upload_id
-from gateway.domain.upload import State
+from gateway.domain.upload import State, Upload
 from tests.processes import Process
 
 ROOT = Path(__file__).parents[2]
 MOVES = (
-    Move(after=State.UPLOADING, to=State.COMPLETING),
-    Move(after=State.COMPLETING, to=State.VALIDATING, observed_size_bytes=8585, observed_etag=f"{uuid4().hex}-1"),
-    Move(after=State.VALIDATING, to=State.READY, detection={"kind": "audio", "container": "mp3", "reads": 1}),
+    Transition(State.UPLOADING, State.COMPLETING),
+    Transition(
+        State.COMPLETING,
+        State.VALIDATING,
+        observed_size_bytes=8585,
+        observed_etag=f"{uuid4().hex}-1",
+    ),
+    Transition(State.VALIDATING, State.READY, detection={"kind": "audio", "container": "mp3", "reads": 1}),
 )
-EVENTS = ["upload.created", *(f"upload.{one.to}" for one in MOVES)]
+EVENTS = ["upload.created", *(f"upload.{one.to_state}" for one in MOVES)]
 WARM_UP = 100
 ONE_BY_ONE = 100
 MOST_MESSAGES = 1_000_000
@@ -55,28 +60,32 @@ async def _open_uploads(database: Database, count: int) -> list[str]:
     """Create uploads that are ready to be completed."""
     made = []
     for _ in range(count):
-        upload_id, fence, now = new_upload_id(), uuid4(), datetime.now(UTC)
-        nothing = ("checksums", "part_checksums", "declared_content_type", "token_id", "max_size_bytes", "form_key")
-        row = {
-            **dict.fromkeys(nothing),
-            "content_type": "audio/mpeg",
-            "id": upload_id,
-            "tenant_id": "acme",
-            "filename": "talk.mp3",
-            "extension": "mp3",
-            "declared_size_bytes": 8585,
-            "part_size_bytes": 8585,
-            "metadata": {"user_id": "7"},
-            "bucket": "uploads",
-            "object_key": f"uploads/{upload_id}.mp3",
-            "lease_token": fence,
-            "created_at": now,
-            "expires_at": now + timedelta(days=1),
-        }
+        now = datetime.now(UTC)
+        upload_id = new_upload_id()
+        intent = Upload(
+            id=upload_id,
+            tenant_id="acme",
+            state=State.UPLOADING,
+            filename="talk.mp3",
+            extension="mp3",
+            declared_size_bytes=8585,
+            declared_content_type=None,
+            part_size_bytes=8585,
+            part_checksums=None,
+            checksums=None,
+            metadata={"user_id": "7"},
+            bucket="uploads",
+            object_key=f"uploads/{upload_id}.mp3",
+            content_type="audio/mpeg",
+            lease_token=uuid4(),
+            created_at=now,
+            updated_at=now,
+            expires_at=now + timedelta(days=1),
+        )
         async with database.connection() as connection:
-            await uploads.insert(connection, row, lease_seconds=60)
-        opened = {"multipart_upload_id": "m", "fence": fence, "expires_at": row["expires_at"]}
-        assert await uploads.open_parts(database, upload_id, **opened) is not None
+            await transitions.insert_intent(connection, intent, lease_seconds=60)
+        opened = {"multipart_upload_id": "m", "fence": intent.lease_token, "expires_at": intent.expires_at}
+        assert await transitions.open_upload(database, upload_id, **opened) is not None
         made.append(upload_id)
     return made
 
@@ -92,7 +101,7 @@ async def move_all(url: str, count: int) -> float:
                 began = time.perf_counter()
                 for upload_id in some:
                     for one in MOVES:
-                        assert await uploads.move(connection, upload_id, one) is not None
+                        assert await transitions.apply(connection, upload_id, one) is not None
                 took = time.perf_counter() - began
         return took / count / len(MOVES)
     finally:
@@ -239,7 +248,7 @@ def _send_one_by_one(folder: Path, url: str) -> str:
                 await asyncio.to_thread(receiver.wait, ONE_BY_ONE + number)
                 await asyncio.sleep(0.2)
                 async with database.connection() as connection:
-                    assert await uploads.move(connection, upload_id, MOVES[0]) is not None
+                    assert await transitions.apply(connection, upload_id, MOVES[0]) is not None
                 written = time.monotonic()
                 await asyncio.to_thread(receiver.wait, ONE_BY_ONE + number + 1)
                 delays.append(receiver.times[ONE_BY_ONE + number] - written)

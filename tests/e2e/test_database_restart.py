@@ -16,7 +16,7 @@ from gateway.dev import postgres
 from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.dev.store import StoreServer
-from gateway.uploads.process import FINISH_TASK
+from gateway.uploads.process import PROCESS_TASK
 from tests.conftest import missing
 from tests.e2e.stack import Stack, running_gateway
 from tests.processes import make_mp3
@@ -78,7 +78,7 @@ def _job_is_done(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('default', %s, %s)",
-            (FINISH_TASK, job),
+            (PROCESS_TASK, job),
         )
         for _ in range(600):
             if connection.execute("SELECT FROM procrastinate_jobs WHERE args = %s::jsonb", (job,)).fetchone() is None:

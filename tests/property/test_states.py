@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from gateway.bootstrap import open_gateway
 from gateway.context import Gateway
-from gateway.database import uploads
+from gateway.database import transitions
 from gateway.domain.errors import Conflict, Gone, Invalid
 from gateway.domain.principal import Principal
 from gateway.domain.upload import TRANSITIONS, State, Upload
@@ -200,7 +200,8 @@ async def test_a_move_needs_its_state(settings_for_machine: Settings) -> None:
         async with gateway.database.connection() as connection:
             for after in set(State) - {State.UPLOADING}:
                 for to in State:
-                    assert await uploads.move(connection, upload.id, uploads.Move(after=after, to=to)) is None
+                    change = transitions.Transition(from_state=after, to_state=to)
+                    assert await transitions.apply(connection, upload.id, change) is None
         rows = await gateway.database.fetch_all("SELECT type FROM events", {})
         assert [row["type"] for row in rows] == ["created"]
 

@@ -13,9 +13,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from gateway.domain.parts import StoredPart
 from gateway.storage.admin import open_admin, translate
 from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
-from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, StoredPart, lasting
+from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, lasting
 from gateway.storage.s3 import S3Store
 
 
@@ -89,8 +90,8 @@ class BotoStore:
                     item["PartNumber"],
                     item["Size"],
                     item["ETag"].strip('"'),
-                    item["LastModified"],
                     item.get("ChecksumSHA256"),
+                    item["LastModified"],
                 )
                 seen = newest.get(part.part_number)
                 if seen is None or seen.last_modified <= part.last_modified:

@@ -13,10 +13,10 @@ from gateway.domain.parts import (
     S3_MAX_PART_SIZE,
     S3_MAX_PARTS,
     S3_MIN_PART_SIZE,
-    HeldPart,
-    NamedPart,
+    ClientPart,
     PartBounds,
     PartPlan,
+    StoredPart,
     compare_unplanned,
     compare_with_client,
     compare_with_plan,
@@ -104,8 +104,8 @@ def test_a_part_outside_the_plan_has_no_size(number: int) -> None:
         PartPlan(11, 5).size_of(number)
 
 
-def _held(sizes: dict[int, int]) -> list[HeldPart]:
-    return [HeldPart(number, size, f"etag{number}") for number, size in sizes.items()]
+def _held(sizes: dict[int, int]) -> list[StoredPart]:
+    return [StoredPart(number, size, f"etag{number}") for number, size in sizes.items()]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_without_a_plan_s3s_rules_count(sizes: dict[int, int], reasons: dict[str
 def test_a_clients_list_is_compared_with_what_is_held() -> None:
     """Numbers that miss, double, turn round or carry another ETag are named."""
     held = _held({1: 5, 2: 5, 3: 1})
-    named = [NamedPart(2, "other"), NamedPart(1, "etag1"), NamedPart(1, "etag1"), NamedPart(7, "x")]
+    named = [ClientPart(2, "other"), ClientPart(1, "etag1"), ClientPart(1, "etag1"), ClientPart(7, "x")]
     assert compare_with_client(named, held).reasons == {
         "missing": [7],
         "extra": [3],

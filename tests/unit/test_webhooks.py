@@ -24,8 +24,8 @@ from gateway.domain.webhooks import (
     check_url,
     retry_wait,
 )
-from gateway.outbound.public_http import NotPublic, Outcome, WebhookSender, _checked_socket
-from gateway.outbound.webhook_signing import Message, WebhookSecrets
+from gateway.outbound.public_http import NotPublic, SendResult, WebhookSender, _checked_socket
+from gateway.outbound.webhook_signing import SignedMessage, WebhookSecrets
 
 SECRET, OTHER = "s" * 32, "o" * 32
 PATH = "https://app.example.com/hooks?from=uploads"
@@ -204,7 +204,7 @@ def test_e3_each_socket_is_checked_by_its_own_address(address: str) -> None:
 
 
 def _signed(secrets: WebhookSecrets, webhook: UUID, numbers: list[int], at: datetime, body: bytes = b"{}") -> Any:
-    message = Message(id="msg_1", timestamp=int(at.timestamp()), body=body)
+    message = SignedMessage(id="msg_1", timestamp=int(at.timestamp()), body=body)
     return dict(secrets.headers(message, webhook, numbers))
 
 
@@ -296,4 +296,4 @@ def test_a_receiver_may_ask_for_a_longer_wait_only() -> None:
 )
 def test_retry_after_is_read_or_left(text: str | None, seconds: float | None) -> None:
     """Seconds and dates are understood; anything else is as if it had not been said."""
-    assert Outcome(status=503, retry_after=text).asked_seconds(50.0) == seconds
+    assert SendResult(status=503, retry_after=text).asked_seconds(50.0) == seconds

@@ -21,13 +21,13 @@ from gateway.api.uploads import bare_etag
 from gateway.api.uppy.complete_or_raise import complete_fully
 from gateway.api.uppy.errors import CompanionRoute
 from gateway.domain.errors import Invalid
-from gateway.domain.parts import S3_MAX_PARTS, NamedPart
+from gateway.domain.parts import S3_MAX_PARTS, ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
 from gateway.uploads.abort import abort
 from gateway.uploads.create import NewUpload, create
-from gateway.uploads.forms import start_form
 from gateway.uploads.list_parts import list_parts
+from gateway.uploads.post_uploads import create_post_upload
 from gateway.uploads.sign import MAX_PARTS_A_CALL, SignedPart, WantedPart, sign
 
 router = APIRouter(route_class=CompanionRoute, include_in_schema=False)
@@ -77,14 +77,14 @@ async def form_parameters(request: Request, caller: Caller) -> Response:
         for name, value in query.multi_items()
         if (found := _METADATA_PARAMETER.fullmatch(name)) and value not in _NO_VALUE
     }
-    wanted = new_upload(query.get("filename", ""), query.get("type"), metadata, as_form=True)
+    wanted = new_upload(query.get("filename", ""), query.get("type"), metadata, as_post_upload=True)
     return json_response(await signed_form(request, caller, wanted))
 
 
 async def signed_form(request: Request, caller: Principal, wanted: NewUpload) -> dict[str, Any]:
     """Create an upload that comes as a form and return what Uppy needs to send it."""
     gateway = gateway_of(request)
-    upload, form = await start_form(gateway, caller, wanted)
+    upload, form = await create_post_upload(gateway, caller, wanted)
     return {
         "method": "POST",
         "url": form.url,
@@ -139,7 +139,7 @@ async def sign_part(request: Request, caller: Caller, upload_id: str, part_numbe
 async def complete_multipart(request: Request, caller: Caller, upload_id: str) -> Response:
     """Assemble and check; the answer is the end of it."""
     body = await read_json(request, CompleteMultipart)
-    named = [NamedPart(part.PartNumber, bare_etag(part.ETag)) for part in body.parts]
+    named = [ClientPart(part.PartNumber, bare_etag(part.ETag)) for part in body.parts]
     gateway = gateway_of(request)
     upload = await complete_fully(gateway, caller, upload_id_of(upload_id), named or None)
     return json_response({"location": location_of(request, upload), "key": upload.object_key, "bucket": gateway.bucket})
@@ -153,7 +153,7 @@ async def abort_multipart(request: Request, caller: Caller, upload_id: str) -> R
 
 
 def new_upload(
-    filename: str, content_type: str | None, metadata: Mapping[str, Any], *, as_form: bool = False
+    filename: str, content_type: str | None, metadata: Mapping[str, Any], *, as_post_upload: bool = False
 ) -> NewUpload:
     """Declare a file as Uppy does: with a size only if the application put one into its metadata."""
     kept = dict(_texts(metadata))
@@ -165,7 +165,7 @@ def new_upload(
         content_type=content_type or None,
         metadata=kept,
         cut_by_client=True,
-        as_form=as_form,
+        as_post_upload=as_post_upload,
     )
 
 

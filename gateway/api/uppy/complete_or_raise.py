@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gateway.context import Gateway
 from gateway.domain.errors import FileRejected, TooLarge, TypeRejected, Unavailable
-from gateway.domain.parts import NamedPart
+from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.uploads.access import wait_until
@@ -20,7 +20,7 @@ _TYPE_CODES = frozenset({"type_not_recognised", "extension_mismatch", "content_t
 
 
 async def complete_fully(
-    gateway: Gateway, principal: Principal, upload_id: UUID, named: Sequence[NamedPart] | None
+    gateway: Gateway, principal: Principal, upload_id: UUID, named: Sequence[ClientPart] | None
 ) -> Upload:
     """Return the upload once it is ready; raise why it is not.
 

@@ -16,7 +16,7 @@ from gateway.api.uppy.companion import location_of, new_upload
 from gateway.api.uppy.complete_or_raise import complete_fully
 from gateway.api.uppy.errors import XML_DECLARATION, S3Route
 from gateway.domain.errors import Invalid
-from gateway.domain.parts import S3_MAX_PARTS, NamedPart
+from gateway.domain.parts import S3_MAX_PARTS, ClientPart
 from gateway.domain.principal import Principal
 from gateway.storage.wire import Element, Malformed, parse_xml
 from gateway.uploads.abort import abort
@@ -81,7 +81,7 @@ async def abort_multipart_upload(request: Request, caller: Caller, upload_id: st
     return Response(status_code=204)
 
 
-def _named(body: bytes) -> list[NamedPart]:
+def _named(body: bytes) -> list[ClientPart]:
     if not body.strip():
         return []
     try:
@@ -93,11 +93,11 @@ def _named(body: bytes) -> list[NamedPart]:
     return found
 
 
-def _part(element: Element) -> NamedPart:
+def _part(element: Element) -> ClientPart:
     number, etag = element.get("PartNumber"), bare_etag(element.get("ETag"))
     if not number.isascii() or not number.isdecimal() or len(number) > 5 or not etag or len(etag) > 128:
         raise ValueError("no part")
-    return NamedPart(int(number), etag)
+    return ClientPart(int(number), etag)
 
 
 def _xml(name: str, content: str) -> Response:

@@ -59,7 +59,7 @@ async def _without_upload(request: Request, caller: Principal, wanted: SignReque
         return _own(request, f"?uploads&key={quote(wanted.key, safe='')}")
     if wanted.method != "PUT":
         raise Invalid("An object can be neither read nor deleted by its key: use the API of the gateway.")
-    upload = new_upload(filename_of(wanted.key), wanted.content_type, {}, as_form=True)
+    upload = new_upload(filename_of(wanted.key), wanted.content_type, {}, as_post_upload=True)
     form = await signed_form(request, caller, upload)
     return {"url": form["url"], "fields": form["fields"], "uploadId": form["uploadId"]}
 

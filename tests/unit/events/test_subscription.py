@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.domain.events import Position
-from gateway.events.subscription import MOST_WAITING, Message, Reason, StreamClosed, Subscription
+from gateway.events.subscription import MAX_QUEUED_MESSAGES, Message, Reason, StreamClosed, Subscription
 
 
 def _fact(number: int, upload_id: str = "a", event: str = "completing") -> Message:
@@ -24,8 +24,8 @@ async def test_facts_wait_in_order() -> None:
     facts = [_fact(number) for number in range(5)]
     for fact in facts:
         waiting.put(fact)
-    assert await waiting.take(1) == facts
-    assert await waiting.take(0) == []
+    assert await waiting.next_messages(1) == facts
+    assert await waiting.next_messages(0) == []
 
 
 async def test_of_progress_the_newest_waits() -> None:
@@ -34,7 +34,7 @@ async def test_of_progress_the_newest_waits() -> None:
     for count in range(100):
         waiting.put(_progress(count, "a"))
         waiting.put(_progress(count, "b"))
-    assert await waiting.take(1) == [_progress(99, "a"), _progress(99, "b")]
+    assert await waiting.next_messages(1) == [_progress(99, "a"), _progress(99, "b")]
 
 
 async def test_a_fact_makes_progress_old_news() -> None:
@@ -43,26 +43,26 @@ async def test_a_fact_makes_progress_old_news() -> None:
     waiting.put(_progress(1, "a"))
     waiting.put(_progress(1, "b"))
     waiting.put(_fact(1, "a"))
-    assert await waiting.take(1) == [_fact(1, "a"), _progress(1, "b")]
+    assert await waiting.next_messages(1) == [_fact(1, "a"), _progress(1, "b")]
 
 
 async def test_g7_a_full_queue_closes_the_stream() -> None:
     """One message more than the bound ends the stream with the reason and frees the memory."""
     waiting = Subscription()
-    for number in range(MOST_WAITING):
+    for number in range(MAX_QUEUED_MESSAGES):
         waiting.put(_fact(number))
-    waiting.put(_fact(MOST_WAITING))
-    waiting.put(_fact(MOST_WAITING + 1))
+    waiting.put(_fact(MAX_QUEUED_MESSAGES))
+    waiting.put(_fact(MAX_QUEUED_MESSAGES + 1))
     assert not waiting._events
     with pytest.raises(StreamClosed) as closed:
-        await waiting.take(1)
+        await waiting.next_messages(1)
     assert closed.value.reason is Reason.TOO_SLOW
 
 
 async def test_closing_wakes_who_waits() -> None:
     """A watcher without news learns at once that its stream ends; the first reason counts."""
     waiting = Subscription()
-    taking = asyncio.create_task(waiting.take(60))
+    taking = asyncio.create_task(waiting.next_messages(60))
     await asyncio.sleep(0)
     waiting.close(Reason.GOING_AWAY)
     waiting.close(Reason.TOO_SLOW)

@@ -19,17 +19,17 @@ S3_MAX_FORM_SIZE = 5 * 1024**3
 """Bytes a store takes in one request: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 
 
-async def start_form(gateway: Gateway, principal: Principal, wanted: NewUpload) -> tuple[Upload, PostForm]:
+async def create_post_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> tuple[Upload, PostForm]:
     """Create an upload and sign the form that carries its file; raise what `create` raises.
 
     The form writes to a key of its own. The same form may be sent again while it lives, with other bytes: what is
     checked and given out is a copy that no form and no URL can write to.
     """
     upload = (await create(gateway, principal, wanted)).upload
-    assert upload.form_key is not None, "created as a form"
+    assert upload.post_key is not None, "created as a form"
     limit = min(upload.size_limit(gateway.policy.max_file_size), S3_MAX_FORM_SIZE)
     form = gateway.presigner.post_policy(
-        upload.form_key,
+        upload.post_key,
         form_seconds(gateway),
         content_type=upload.declared_content_type or "application/octet-stream",
         max_size_bytes=upload.declared_size_bytes or limit,
@@ -39,10 +39,10 @@ async def start_form(gateway: Gateway, principal: Principal, wanted: NewUpload) 
     return upload, form
 
 
-async def look_for_form(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
+async def complete_if_arrived(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
     """Return an upload, finished by this very question if its form's file has come; raise NotFound, Unavailable."""
     upload = await load(gateway, principal, upload_id)
-    if not upload.is_form or upload.state is not State.UPLOADING or upload.expires_at <= gateway.now():
+    if not upload.is_post_upload or upload.state is not State.UPLOADING or upload.expires_at <= gateway.now():
         return upload
     try:
         return await complete(gateway, principal, upload_id)
@@ -51,10 +51,10 @@ async def look_for_form(gateway: Gateway, principal: Principal, upload_id: UUID)
         return await load(gateway, principal, upload_id)
 
 
-async def finish_form(gateway: Gateway, upload_id: UUID) -> Upload | None:
+async def complete_arrived(gateway: Gateway, upload_id: UUID) -> Upload | None:
     """Look for one form on nobody's behalf: for the worker, and for the store's own events. None for no such upload."""
-    upload = await uploads.find_for_job(gateway.database, upload_id)
+    upload = await uploads.find_unscoped(gateway.database, upload_id)
     if upload is None:
         return None
     # A token's bearer is not asked: revoking it ends what it may start, not what has come.
-    return await look_for_form(gateway, Principal(upload.tenant_id, "gateway"), upload_id)
+    return await complete_if_arrived(gateway, Principal(upload.tenant_id, "gateway"), upload_id)

@@ -11,7 +11,7 @@ LATE_SECONDS = 86_400.0
 """Time after which no POST is on its way any more that began while its form lived."""
 
 
-async def take_due(database: Database, *, limit: int) -> Sequence[UUID]:
+async def claim_due_checks(database: Database, *, limit: int) -> Sequence[UUID]:
     """Return forms that are worth a look, and mark them looked at.
 
     The wait between two looks is a tenth of the age, or of the time left if that is less, and a second at least: a form

@@ -12,16 +12,16 @@ from gateway.domain.errors import GatewayError
 logger = logging.getLogger(__name__)
 
 
-async def each(
-    upload_ids: Sequence[UUID], step: Callable[[UUID], Awaitable[bool]], *, at_once: asyncio.Semaphore, failing: str
+async def for_each_upload(
+    upload_ids: Sequence[UUID], step: Callable[[UUID], Awaitable[bool]], *, semaphore: asyncio.Semaphore, failing: str
 ) -> int:
-    """Take *step* for every upload, as many as *at_once* lets, and return for how many it said True.
+    """Take *step* for every upload, as many as *semaphore* lets, and return for how many it said True.
 
     An upload that fails is logged as *failing* with its id.
     """
 
     async def take(upload_id: UUID) -> bool:
-        async with at_once:
+        async with semaphore:
             try:
                 return await step(upload_id)
             except GatewayError as exc:

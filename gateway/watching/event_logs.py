@@ -9,11 +9,11 @@ from typing import Any
 
 from gateway.context import Gateway
 from gateway.database import events, progress
-from gateway.database.progress import Progress, Turn
+from gateway.database.progress import PollClaim, Progress
 from gateway.domain.events import BEGINNING, Event, Position
 from gateway.domain.progress import smooth_rate
 from gateway.domain.upload import Upload
-from gateway.events.feeds import Page
+from gateway.events.feeds import LogPage
 from gateway.events.subscription import Message
 from gateway.storage.errors import NoSuchUpload
 
@@ -68,10 +68,10 @@ class UploadLog:
         newest = await events.latest_of_upload(self._gateway.database, self._upload.id)
         return newest.position if newest else BEGINNING
 
-    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+    async def read(self, after: Position, up_to: Position | None = None) -> LogPage:
         """Return a page of events."""
         found = await events.of_upload(self._gateway.database, self._upload.id, after=after, up_to=up_to, limit=PAGE)
-        return Page([_message(event) for event in found], more=len(found) == PAGE)
+        return LogPage([_message(event) for event in found], has_more=len(found) == PAGE)
 
     async def progress(self) -> Sequence[Message]:
         """Return the newest progress."""
@@ -79,26 +79,26 @@ class UploadLog:
         return [_progress_message(seen)] if seen else []
 
     async def poll(self) -> float | None:
-        """Ask for the bytes that are there, if no process did so within the last second, and tell every process."""
-        turn = await progress.take_turn(self._gateway.database, self._upload.id, every_seconds=self._pause)
-        if turn is None:
+        """Ask for the bytes that are there, if no process did so within the last second, and notify every process."""
+        claim = await progress.claim_poll(self._gateway.database, self._upload.id, every_seconds=self._pause)
+        if claim is None:
             return None
-        if turn.ours:
+        if claim.granted:
             began = time.perf_counter()
-            counted = await self._count(turn)
+            counted = await self._count(claim)
             if counted is None:
                 return None
-            await self._record(turn, *counted)
+            await self._record(claim, *counted)
             seconds = time.perf_counter() - began
-            idle = counted[0] == turn.bytes_received
+            idle = counted[0] == claim.bytes_received
             self._pause = min(IDLE_POLL_SECONDS, self._pause * 1.5) if idle else POLL_SECONDS
             self._pause = max(self._pause, seconds / POLL_SHARE)
         return self._pause
 
-    async def _count(self, turn: Turn) -> tuple[int, int | None] | None:
+    async def _count(self, claim: PollClaim) -> tuple[int, int | None] | None:
         """Return bytes and, of a direct upload, parts; None when the store no longer takes parts of it."""
-        if turn.streamed_bytes is not None:
-            return turn.streamed_bytes, None
+        if claim.received_bytes is not None:
+            return claim.received_bytes, None
         upload = self._upload
         if upload.multipart_upload_id is None:
             # Kept on the gateway's disk and not yet begun, or sent as a form, of which nobody sees the middle.
@@ -109,15 +109,15 @@ class UploadLog:
             return None
         return sum(part.size_bytes for part in stored), len(stored)
 
-    async def _record(self, turn: Turn, bytes_received: int, parts: int | None) -> None:
-        rate = smooth_rate(turn.bytes_received, turn.bytes_per_second, turn.age_seconds, bytes_received)
+    async def _record(self, claim: PollClaim, bytes_received: int, parts: int | None) -> None:
+        rate = smooth_rate(claim.bytes_received, claim.bytes_per_second, claim.age_seconds, bytes_received)
         await progress.record(
             self._gateway.database,
             self._upload.id,
             bytes_received=bytes_received,
             parts=parts,
             bytes_per_second=rate,
-            tell=rate != 0 or bytes_received != turn.bytes_received or turn.bytes_per_second != 0,
+            notify_watchers=rate != 0 or bytes_received != claim.bytes_received or claim.bytes_per_second != 0,
         )
 
 
@@ -136,13 +136,15 @@ class TenantLog:
 
     async def end(self) -> Position:
         """Return the position that everything to come is behind of."""
-        return await events.horizon(self._gateway.database)
+        return await events.oldest_open_position(self._gateway.database)
 
-    async def read(self, after: Position, up_to: Position | None = None) -> Page:
+    async def read(self, after: Position, up_to: Position | None = None) -> LogPage:
         """Return a page of events whose place is settled."""
         settled = await events.of_tenant(self._gateway.database, self._tenant_id, after=after, up_to=up_to, limit=PAGE)
-        more = len(settled.events) == PAGE
-        return Page([_message(event) for event in settled.events], more=more, held_back=settled.held_back)
+        has_more = len(settled.events) == PAGE
+        return LogPage(
+            [_message(event) for event in settled.events], has_more=has_more, has_unsettled=settled.has_unsettled
+        )
 
     async def progress(self) -> Sequence[Message]:
         """Return what was seen of uploads that somebody watches or the gateway streams."""

@@ -1,0 +1,203 @@
+"""Write the states of uploads: the only module that does, and each statement writes the event and the wake-up as well.
+
+A transition is a compare-and-set: it names the state it starts from, and changes nothing when the upload is in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from gateway.database.engine import Connection, Database
+from gateway.database.notify import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
+from gateway.database.upload_rows import COLUMNS, upload_of
+from gateway.domain.parts import StoredPart
+from gateway.domain.upload import Rejection, State, Upload
+
+# PostgreSQL does not run a CTE that only selects and that nothing reads, so the last SELECT reads `notified`.
+_WRITE_EVENT = f"""
+logged AS (
+    INSERT INTO events (tenant_id, upload_id, type, data)
+    SELECT tenant_id, id, %(event)s, %(data)s FROM moved RETURNING id, tenant_id, upload_id, type
+),
+-- The webhooks are locked first: if one is being removed, its foreign key would fail the whole transition.
+due AS (
+    INSERT INTO webhook_deliveries (webhook_id, event_id)
+    SELECT webhooks.id, logged.id FROM logged JOIN webhooks USING (tenant_id)
+    WHERE disabled_at IS NULL AND 'upload.' || logged.type = ANY (event_types) FOR KEY SHARE OF webhooks
+    RETURNING 1
+),
+notified AS (
+    SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id
+        || CASE WHEN EXISTS (SELECT FROM due) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM logged
+)
+SELECT {COLUMNS} FROM moved, notified"""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Describe one transition and the facts learned with it. A None leaves its column as it is."""
+
+    from_state: State
+    to_state: State
+    fence: UUID | None = None
+    """Apply only while the upload still has this lease token: a process that lost its lease changes nothing."""
+    lease_token: UUID | None = None
+    """The lease that the upload has afterwards; None ends the lease."""
+    lease_seconds: float = 0.0
+    observed_size_bytes: int | None = None
+    observed_etag: str | None = None
+    observed_version_id: str | None = None
+    content_type: str | None = None
+    detection: Mapping[str, Any] | None = None
+    assembly: Sequence[StoredPart] | None = None
+    rejection: Rejection | None = None
+    cleanup_pending: bool | None = None
+    expired_only: bool | None = None
+    """True: apply only after expires_at. False: only before it."""
+    receiver_token: UUID | None = None
+    """The caller's right to receive the file. While another process receives it, the upload cannot be claimed."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of the event."""
+
+
+_APPLY = (
+    """
+WITH moved AS (
+    UPDATE uploads SET
+        state = %(to_state)s,
+        updated_at = now(),
+        lease_token = %(lease_token)s,
+        lease_until = CASE WHEN %(lease_token)s::uuid IS NULL THEN NULL
+                           ELSE now() + make_interval(secs => %(lease_seconds)s) END,
+        observed_size_bytes = coalesce(%(observed_size_bytes)s, observed_size_bytes),
+        observed_etag = coalesce(%(observed_etag)s, observed_etag),
+        -- The check has the last word: if it could not read by version, no version is pinned.
+        observed_version_id = CASE WHEN %(to_state)s = 'ready' THEN %(observed_version_id)s
+                                   ELSE coalesce(%(observed_version_id)s, observed_version_id) END,
+        content_type = coalesce(%(content_type)s, content_type),
+        detection = coalesce(%(detection)s, detection),
+        assembly = coalesce(%(assembly)s, assembly),
+        rejection_code = %(rejection_code)s,
+        rejection_detail = %(rejection_detail)s,
+        stream_token = NULL,
+        stream_until = NULL,
+        cleanup_pending = coalesce(%(cleanup_pending)s, cleanup_pending)
+    WHERE id = %(id)s AND state = %(from_state)s
+        AND (%(fence)s::uuid IS NULL OR lease_token = %(fence)s)
+        AND (%(expired_only)s::boolean IS NULL OR (expires_at <= now()) = %(expired_only)s)
+        AND (%(to_state)s <> 'completing' OR stream_token IS NULL OR stream_token = %(receiver_token)s
+            OR (path IS NULL AND stream_until < now()))
+    RETURNING *
+),"""
+    + _WRITE_EVENT
+)
+
+
+async def apply(connection: Connection, upload_id: UUID, change: Transition) -> Upload | None:
+    """Apply *change* and write its event; return None when the upload is not, or no longer, in its first state."""
+    rejection, assembly = change.rejection, change.assembly
+    cursor = await connection.execute(
+        _APPLY,
+        {
+            "id": upload_id,
+            "from_state": change.from_state,
+            "to_state": change.to_state,
+            "fence": change.fence,
+            "lease_token": change.lease_token,
+            "lease_seconds": change.lease_seconds,
+            "observed_size_bytes": change.observed_size_bytes,
+            "observed_etag": change.observed_etag,
+            "observed_version_id": change.observed_version_id,
+            "content_type": change.content_type,
+            "detection": Jsonb(change.detection) if change.detection is not None else None,
+            "assembly": Jsonb([_packed(part) for part in assembly]) if assembly is not None else None,
+            "rejection_code": rejection.code if rejection else None,
+            "rejection_detail": rejection.detail if rejection else None,
+            "cleanup_pending": change.cleanup_pending,
+            "expired_only": change.expired_only,
+            "receiver_token": change.receiver_token,
+            "event": change.to_state.value,
+            "data": Jsonb(dict(change.data)),
+        },
+    )
+    row = await cursor.fetchone()
+    return upload_of(row) if row else None
+
+
+def _packed(part: StoredPart) -> tuple[int, int, str, str | None]:
+    return part.part_number, part.size_bytes, part.etag, part.checksum_sha256
+
+
+async def insert_intent(connection: Connection, upload: Upload, *, lease_seconds: float) -> None:
+    """Write the intent to create *upload*: a row without a multipart_upload_id, with a lease for its writer."""
+    await connection.execute(
+        """
+INSERT INTO uploads (id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type,
+    part_size_bytes, part_checksums, checksums, metadata, bucket, object_key, content_type, lease_token, lease_until,
+    created_at, expires_at, token_id, max_size_bytes, form_key, path)
+VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(declared_size_bytes)s,
+    %(declared_content_type)s, %(part_size_bytes)s, %(part_checksums)s, %(checksums)s, %(metadata)s, %(bucket)s,
+    %(object_key)s, %(content_type)s, %(lease_token)s, now() + make_interval(secs => %(lease_seconds)s),
+    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(post_key)s, %(path)s)""",
+        {
+            **{name: getattr(upload, name) for name in _INSERTED},
+            "checksums": list(upload.checksums) if upload.checksums is not None else None,
+            "metadata": Jsonb(dict(upload.metadata)),
+            "lease_seconds": lease_seconds,
+        },
+    )
+
+
+_INSERTED = (
+    *("id", "tenant_id", "filename", "extension", "declared_size_bytes", "declared_content_type", "part_size_bytes"),
+    *("part_checksums", "bucket", "object_key", "content_type", "lease_token", "created_at", "expires_at", "token_id"),
+    *("max_size_bytes", "post_key", "path"),
+)
+
+
+async def drop_intent(connection: Connection, upload_id: UUID) -> None:
+    """Delete an intent for which the store was not yet called."""
+    await connection.execute(
+        "DELETE FROM uploads WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL",
+        {"id": upload_id},
+    )
+
+
+_OPEN = (
+    """
+WITH moved AS (
+    UPDATE uploads SET multipart_upload_id = %(multipart_upload_id)s, expires_at = %(expires_at)s,
+        lease_token = NULL, lease_until = NULL, updated_at = now()
+    WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL AND lease_token = %(fence)s
+    RETURNING *
+),"""
+    + _WRITE_EVENT
+)
+
+
+async def open_upload(
+    database: Database, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
+) -> Upload | None:
+    """Record the store's answer to CreateMultipartUpload and write the event `created`.
+
+    *multipart_upload_id* is None for a file that the gateway keeps on its disk. Returns None when another process
+    holds the lease.
+    """
+    row = await database.fetch_one(
+        _OPEN,
+        {
+            "id": upload_id,
+            "multipart_upload_id": multipart_upload_id,
+            "fence": fence,
+            "expires_at": expires_at,
+            "event": "created",
+            "data": Jsonb({}),
+        },
+    )
+    return upload_of(row) if row else None

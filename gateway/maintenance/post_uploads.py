@@ -1,0 +1,45 @@
+"""Find uploads whose POST upload has arrived, and remove objects that POST uploads left."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from gateway.context import Gateway
+from gateway.database import post_uploads, uploads
+from gateway.domain.upload import State
+from gateway.maintenance.for_each import for_each_upload
+from gateway.uploads.clean_up import remove_object
+from gateway.uploads.post_uploads import complete_arrived
+
+AT_ONCE = 8
+"""Forms looked at side by side: most are one HEAD, one that came is a copy and a check."""
+
+BATCH = 100
+"""Forms of one round; the rest waits for the next, a second later."""
+
+
+async def complete_arrived_posts(gateway: Gateway) -> int:
+    """Look for every form that is due, and return how many were found; one that fails does not stop the others."""
+
+    async def look(upload_id: UUID) -> bool:
+        upload = await complete_arrived(gateway, upload_id)
+        return upload is not None and upload.state is not State.UPLOADING
+
+    due = await post_uploads.claim_due_checks(gateway.database, limit=BATCH)
+    return await for_each_upload(due, look, semaphore=asyncio.Semaphore(AT_ONCE), failing="could not look for a form")
+
+
+async def remove_late_posts(gateway: Gateway) -> int:
+    """Remove what was sent to form keys after their uploads had ended, once no form can be sent any more."""
+
+    async def remove(upload_id: UUID) -> bool:
+        upload = await uploads.find_unscoped(gateway.database, upload_id)
+        if upload is None or upload.post_key is None:
+            return False
+        await remove_object(gateway.store, upload.post_key)
+        await post_uploads.removed(gateway.database, upload_id)
+        return True
+
+    ended = await post_uploads.to_remove(gateway.database, limit=BATCH)
+    return await for_each_upload(ended, remove, semaphore=asyncio.Semaphore(AT_ONCE), failing="could not remove a form")
