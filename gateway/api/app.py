@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from gateway.api import (
     access_log,
+    addresses,
     client_address,
     cors,
     health,
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("upload-gateway"),
         description="Presigned uploads to S3-compatible storage that are checked before they are called ready.",
         lifespan=partial(_lifespan, settings),
+        root_path_in_servers=settings.public_url is None,
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -74,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
     app.add_middleware(access_log.AccessLog)
+    app.add_middleware(addresses.PathCleaner, root_path=addresses.root_path_of(settings))
     if settings.trusted_proxies:
         app.add_middleware(client_address.ClientAddress, trusted=settings.trusted_proxies)
     _include_routes(app, settings)

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.addresses import route_path
 from gateway.api.rate_limits import count_stranger, require_patience
 from gateway.context import Gateway
 from gateway.database import upload_tokens
@@ -89,7 +90,7 @@ async def _tokens_allow(scope: Scope, origin: str) -> bool:
     if gateway.tokens is None:
         return False
     try:
-        text = token_in_path(scope["path"])
+        text = token_in_path(route_path(scope))
         if text is not None:
             return origin in gateway.tokens.read(text).grant.allowed_origins
         connection = HTTPConnection(scope)

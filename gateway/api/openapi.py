@@ -16,6 +16,9 @@ def install(app: FastAPI, bodies: list[type[BaseModel]]) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _document(app, bodies)
+            public_url = app.state.settings.public_url
+            if public_url is not None:
+                app.openapi_schema["servers"] = [{"url": public_url.rstrip("/")}]
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.api import models
+from gateway.api.addresses import location
 from gateway.api.answers import content_type_of, json_response
 from gateway.api.problems import problem_response, responses
 from gateway.api.request_body import ClientGone, PacedBody, length_of
@@ -105,7 +106,7 @@ def _length_within(request: Request, limit: int, overhead: int = 0) -> int | Non
 
 async def _answered(request: Request, receiving: Awaitable[Upload]) -> Response:
     try:
-        return _answer(await receiving)
+        return _answer(request, await receiving)
     except GatewayError as exc:
         answer = problem_response(exc)
         if answer.status_code >= 500:
@@ -120,7 +121,7 @@ async def _answered(request: Request, receiving: Awaitable[Upload]) -> Response:
         return Response(status_code=CLIENT_GONE)
 
 
-def _answer(upload: Upload) -> Response:
+def _answer(request: Request, upload: Upload) -> Response:
     place = {"path": upload.path} if upload.on_disk else {"object_key": upload.object_key}
     answer: dict[str, Any] = {
         "upload_id": upload.id,
@@ -131,7 +132,7 @@ def _answer(upload: Upload) -> Response:
         "filename": upload.filename,
     }
     status = 201 if upload.state is State.READY else 202
-    return json_response(answer, status, {"location": f"/v1/uploads/{upload.id}"})
+    return json_response(answer, status, {"location": location(request, f"/v1/uploads/{upload.id}")})
 
 
 class _Lingering(Response):

@@ -111,11 +111,6 @@ def require_page(request: HTTPConnection, grant: TokenGrant | None) -> None:
         raise Forbidden("This upload token is not for pages of this origin.")
 
 
-def base_url_of(request: Request) -> str:
-    """Return the address clients use for this gateway, without a slash at its end."""
-    return (settings_of(request).public_url or str(request.base_url)).rstrip("/")
-
-
 async def read_body(request: Request, limit: int) -> bytes:
     """Read a body of at most *limit* bytes; raise BodyTooLarge before or while it grows past it."""
     announced = request.headers.get("content-length")

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from gateway.api import models
+from gateway.api.addresses import absolute_url, location
 from gateway.api.answers import json_response
 from gateway.api.problems import responses
-from gateway.api.requests import base_url_of, cursor_of, gateway_of, id_of, principal_of, read_json
+from gateway.api.requests import cursor_of, gateway_of, id_of, principal_of, read_json
 from gateway.api.uploads import body_of
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.principal import Principal, require_key
@@ -50,9 +51,9 @@ async def create_upload_token(request: Request, caller: KeyHolder) -> Response:
         "token": issued.text,
         "token_id": issued.token.id,
         "expires_at": issued.token.expires_at,
-        "endpoint": f"{base_url_of(request)}/uppy/{issued.text}",
+        "endpoint": absolute_url(request, f"/uppy/{issued.text}"),
     }
-    return json_response(answer, 201, {"location": f"/v1/upload-tokens/{issued.token.id}"})
+    return json_response(answer, 201, {"location": location(request, f"/v1/upload-tokens/{issued.token.id}")})
 
 
 @router.get("", response_model=models.UploadTokenPage, responses=responses(401, 403, 422, 503))

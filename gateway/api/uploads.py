@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from gateway.api import models
+from gateway.api.addresses import location
 from gateway.api.answers import json_response, parts_answer, upload_answer
 from gateway.api.problems import responses
 from gateway.api.requests import (
@@ -76,7 +77,7 @@ async def create_upload(request: Request, caller: Caller) -> Response:
     )
     created = await create(gateway_of(request), caller, wanted, idempotency_key_of(request))
     answer = upload_answer(created.upload, caller) | {"parts": parts_answer(created.parts)}
-    return json_response(answer, 201, {"location": f"/v1/uploads/{created.upload.id}"})
+    return json_response(answer, 201, {"location": location(request, f"/v1/uploads/{created.upload.id}")})
 
 
 @router.get("", response_model=models.UploadPage, responses=responses(401, 403, 422, 503))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from gateway.api import webhook_models as models
+from gateway.api.addresses import location
 from gateway.api.answers import json_response
 from gateway.api.problems import responses
 from gateway.api.requests import cursor_of, gateway_of, id_of, read_json
@@ -48,7 +49,7 @@ async def create_webhook(request: Request, caller: KeyHolder) -> Response:
     gateway = gateway_of(request)
     webhook = await add_webhook(gateway, caller, NewWebhook(body.url, body.event_types, body.description))
     answer = {**_answer(webhook), "secret": secret_of(gateway, webhook).secret}
-    return json_response(answer, 201, {"location": f"/v1/webhooks/{webhook.id}"})
+    return json_response(answer, 201, {"location": location(request, f"/v1/webhooks/{webhook.id}")})
 
 
 @router.get("", response_model=models.Webhooks, responses=responses(401, 403, 503))

@@ -15,8 +15,9 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from gateway.api.addresses import absolute_url
 from gateway.api.answers import json_response
-from gateway.api.requests import base_url_of, gateway_of, principal_of, read_json, upload_id_of
+from gateway.api.requests import gateway_of, principal_of, read_json, upload_id_of
 from gateway.api.uploads import bare_etag
 from gateway.api.uppy.complete_or_raise import complete_fully
 from gateway.api.uppy.errors import CompanionRoute
@@ -171,7 +172,7 @@ def new_upload(
 
 def location_of(request: Request, upload: Upload) -> str:
     """Return where the upload is, for those who may ask: Uppy shows it as the file's address."""
-    return f"{base_url_of(request)}/v1/uploads/{upload.id}"
+    return absolute_url(request, f"/v1/uploads/{upload.id}")
 
 
 async def _signed(request: Request, caller: Principal, upload_id: str, numbers: list[int]) -> list[SignedPart]:

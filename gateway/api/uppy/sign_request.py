@@ -13,8 +13,9 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from gateway.api.addresses import absolute_url
 from gateway.api.answers import json_response
-from gateway.api.requests import base_url_of, gateway_of, principal_of, read_json, upload_id_of
+from gateway.api.requests import gateway_of, principal_of, read_json, upload_id_of
 from gateway.api.uppy.companion import LenientModel, new_upload, signed_form
 from gateway.api.uppy.errors import CompanionRoute
 from gateway.api.uppy.s3_xml import filename_of
@@ -68,8 +69,8 @@ def _own(request: Request, path: str) -> dict[str, Any]:
     """Return one of our own addresses, with what made this request ours."""
     token = request.path_params.get("token")
     if token is not None:
-        return {"url": f"{base_url_of(request)}/uppy/{token}/s3xml{path}"}
+        return {"url": absolute_url(request, f"/uppy/{token}/s3xml{path}")}
     return {
-        "url": f"{base_url_of(request)}/s3xml{path}",
+        "url": absolute_url(request, f"/s3xml{path}"),
         "headers": {"Authorization": request.headers["authorization"]},
     }
