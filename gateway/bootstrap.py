@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
+from gateway.storage.policies import StoreKeys
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import open_store
 from gateway.storage.sigv4 import Credentials
@@ -77,6 +79,27 @@ def store_config_of(settings: Settings) -> StoreConfig:
     )
 
 
+def admin_config_of(settings: Settings) -> StoreConfig:
+    """Build the connection that `gateway store prepare` uses: with the administration key if there is one."""
+    config = store_config_of(settings)
+    key_id, secret = settings.s3_admin_access_key_id, settings.s3_admin_secret_access_key
+    if key_id is None or secret is None:
+        return config
+    return replace(config, credentials=Credentials(key_id, secret.get_secret_value()))
+
+
+def store_keys_of(settings: Settings) -> StoreKeys | None:
+    """Return the gateway's three store keys, or None where the settings name fewer."""
+    own = store_config_of(settings).credentials
+    signing = _credentials(settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key)
+    download = _credentials(settings.s3_download_access_key_id, settings.s3_download_secret_access_key)
+    return StoreKeys(own, signing, download) if signing is not None and download is not None else None
+
+
+def _credentials(key_id: str | None, secret: SecretStr | None) -> Credentials | None:
+    return Credentials(key_id, secret.get_secret_value()) if key_id and secret else None
+
+
 def presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
     """Build the signer of uploads: for the public address and, if there is one, with the separate key."""
     return _presigner(settings, clock, settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key)
@@ -89,9 +112,7 @@ def download_presigner_of(settings: Settings, clock: StoreClock) -> Presigner:
 
 def _presigner(settings: Settings, clock: StoreClock, key_id: str | None, secret: SecretStr | None) -> Presigner:
     config = store_config_of(settings)
-    credentials = config.credentials
-    if key_id and secret:
-        credentials = Credentials(key_id, secret.get_secret_value())
+    credentials = _credentials(key_id, secret) or config.credentials
     endpoint = settings.s3_public_endpoint or settings.s3_endpoint
     return Presigner(endpoint, config.bucket, config.region, credentials, config.addressing_style, clock)
 

@@ -22,6 +22,7 @@ from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
+from gateway.storage.sigv4 import Credentials
 
 IN_CI = os.environ.get("CI") == "true"
 LOOPBACK = ("127.", "::1", "localhost")
@@ -138,14 +139,15 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServ
     server.stop()
 
 
-def boto3_client(server: StoreServer) -> Any:
-    """Give a boto3 client of *server*: the second opinion that our own calls are checked with."""
+def boto3_client(server: StoreServer, key: Credentials | None = None) -> Any:
+    """Give a boto3 client of *server*, a second opinion on our own calls, with the root key unless *key* is given."""
+    key = key or server.credentials
     return boto3.client(
         "s3",
         endpoint_url=server.endpoint,
         region_name=server.region,
-        aws_access_key_id=server.access_key_id,
-        aws_secret_access_key=server.secret_access_key,
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 5}),
     )
 

@@ -1,35 +1,59 @@
-"""Make the bucket ready: `gateway store prepare`."""
+"""Prepare and check the store: `gateway store prepare|policies|check`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Annotated
 
 import typer
 
+from gateway.bootstrap import store_keys_of
 from gateway.cli.environment import fail, read_settings
 from gateway.dev.prepare import prepare_store
 from gateway.dev.processes import StackError
+from gateway.storage.policies import policies
+from gateway.storage.seaweedfs_keys import seaweedfs_identities
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after the store.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prepare and check the store.")
 
 
 @app.callback()
 def store() -> None:
-    """Look after the store."""
+    """Prepare and check the store."""
 
 
 @app.command()
 def prepare() -> None:
-    """Make the bucket if it is missing, let the allowed origins use it, and say what a browser would be refused.
+    """Make the bucket if it is missing and let the allowed origins use it.
 
-    The CORS rules of a bucket that is there already stay as they are. Safe to run again; ends with 1 when the store
-    does not answer.
+    With GATEWAY_S3_ADMIN_ACCESS_KEY_ID on MinIO it also makes the three keys of the gateway and lets the bucket keep
+    versions. The CORS rules of an existing bucket stay as they are. Safe to run again; ends with 1 when the store does
+    not answer.
     """
     settings = read_settings()
     try:
-        warnings = asyncio.run(prepare_store(settings, embedded=False))
+        prepared = asyncio.run(prepare_store(settings, embedded=False))
     except StackError as error:
         fail(str(error))
-    for warning in warnings:
+    for warning in prepared.warnings:
         typer.echo(warning, err=True)
+    for line in prepared.done:
+        typer.echo(line)
     typer.echo(f"Bucket {settings.s3_bucket} is ready.")
+
+
+@app.command("policies")
+def print_policies(
+    seaweedfs: Annotated[bool, typer.Option("--seaweedfs", help="Print SeaweedFS's configuration file.")] = False,
+) -> None:
+    """Print the policies of the gateway's three keys, for stores that `gateway store prepare` makes no keys on."""
+    settings = read_settings()
+    bucket, prefix = settings.s3_bucket, settings.s3_object_key_prefix
+    if not seaweedfs:
+        typer.echo(json.dumps(policies(bucket, prefix), indent=2))
+        return
+    keys = store_keys_of(settings)
+    if keys is None:
+        fail("Set GATEWAY_S3_SIGNING_ACCESS_KEY_ID, GATEWAY_S3_DOWNLOAD_ACCESS_KEY_ID and their secrets first.")
+    typer.echo(json.dumps(seaweedfs_identities(keys, bucket, prefix), indent=2))

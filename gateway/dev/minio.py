@@ -1,4 +1,4 @@
-"""Run a real MinIO from a `minio` program on this machine, on 127.0.0.1."""
+"""Run a real MinIO on 127.0.0.1, from a `minio` program on this machine."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.dev.processes import Child, StackError, kept_ports
-from gateway.dev.store import StoreServer, kept_credentials
+from gateway.dev.store import StoreServer, kept_credentials, kept_keys
 
 START_SECONDS = 60.0
 
-# The last version on Go's module proxy: MinIO publishes no binaries and no images any more.
+# The last version on Go's module proxy. MinIO no longer publishes binaries or images.
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 INSTALL_HINT = f"go install {MODULE}"
 
 
 def find_binary() -> Path | None:
-    """Look for `minio` on PATH and where `go install` puts programs."""
+    """Find `minio` on PATH or in the folders that `go install` uses."""
     go_path = os.environ.get("GOPATH") or str(Path.home() / "go")
     folders = [os.environ.get("GOBIN", ""), *(str(Path(entry) / "bin") for entry in go_path.split(os.pathsep))]
     found = shutil.which("minio") or shutil.which("minio", path=os.pathsep.join(filter(None, folders)))
@@ -29,10 +29,10 @@ def find_binary() -> Path | None:
 def start(
     folder: Path, *, allowed_origins: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> StoreServer:
-    """Start MinIO on the data in *folder* and wait until it answers. The caller makes the bucket.
+    """Start MinIO on the data in *folder* and wait until it answers. `prepare_store` makes the bucket and the keys.
 
-    *allowed_origins* are the web origins that may use the store. MinIO takes them at the start only (PutBucketCors
-    answers 501) and would otherwise reflect every origin. *environment* adds settings of MinIO's own.
+    *allowed_origins* are the web origins that may use the store. MinIO reads them only at start (PutBucketCors
+    answers 501); without them it allows every origin. *environment* adds MinIO's own settings.
 
     Raises:
         StackError: No binary, or the store does not start.
@@ -62,7 +62,7 @@ def start(
         },
     )
     child.start_until(lambda: _ready(port), START_SECONDS)
-    return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials)
+    return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials, kept_keys(folder))
 
 
 def _ready(port: int) -> bool:

@@ -1,15 +1,16 @@
-"""Make the parts of the embedded stack ready for the gateway: schema, development key, bucket and its CORS."""
+"""Prepare database and store for the gateway: schema, development key, bucket, store keys and CORS."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import aiohttp
 import psycopg
 from psycopg import sql
 
 from gateway.auth.api_keys import parse_key
-from gateway.bootstrap import database_address_of, store_config_of
+from gateway.bootstrap import admin_config_of, database_address_of, store_config_of, store_keys_of
 from gateway.database import api_keys
 from gateway.database.engine import Database
 from gateway.dev.postgres import PostgresServer
@@ -19,6 +20,9 @@ from gateway.domain.origins import example_of
 from gateway.settings import Settings
 from gateway.storage import admin
 from gateway.storage.errors import StoreError, StoreUnavailable
+from gateway.storage.minio_keys import is_minio, make_minio_keys
+from gateway.storage.models import StoreConfig
+from gateway.storage.policies import KEY_NAMES
 
 DEV_TENANT = "dev"
 DATABASE = "gateway"
@@ -64,23 +68,55 @@ async def _add_key(url: str, text: str) -> None:
         await database.close()
 
 
-async def prepare_store(settings: Settings, *, embedded: bool) -> list[str]:
-    """Make the bucket, let the allowed origins use it, and return what a browser would still be refused.
+@dataclass(frozen=True)
+class PreparedStore:
+    """Say what `prepare_store` did; `warnings` name what an operator still has to do."""
 
-    The CORS rules of a bucket that was there already on a store of the user's are left alone.
+    done: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+async def prepare_store(settings: Settings, *, embedded: bool) -> PreparedStore:
+    """Make the bucket, on MinIO also the three keys and versions, and let the allowed origins use the bucket.
+
+    The keys are made only with an administration key. The CORS rules of a bucket that already existed on the user's
+    own store are left alone. Safe to run again.
 
     Raises:
         StackError: The store does not answer or refuses.
     """
-    config = store_config_of(settings)
+    admin_config = admin_config_of(settings)
+    done, warnings = [], []
     try:
-        made = await admin.ensure_bucket(config)
+        made = await admin.ensure_bucket(admin_config)
+        if settings.s3_admin_access_key_id is not None and await is_minio(admin_config):
+            done += await _prepare_minio(settings, admin_config)
+        elif settings.s3_admin_access_key_id is not None and not embedded:
+            warnings.append("Keys are made on MinIO only. Give yours the policies of `gateway store policies`.")
         if settings.allowed_origins and (made or embedded):
-            await admin.put_bucket_cors(config, settings.allowed_origins)
+            await admin.put_bucket_cors(admin_config, settings.allowed_origins)
         async with aiohttp.ClientSession() as session:
             probes = [
-                await admin.probe_cors(config, example_of(origin), session) for origin in settings.allowed_origins
+                await admin.probe_cors(store_config_of(settings), example_of(origin), session)
+                for origin in settings.allowed_origins
             ]
     except (StoreError, StoreUnavailable) as error:
         raise StackError(f"The store at {settings.s3_endpoint} refuses or does not answer: {error}") from error
-    return [f"A page of {probe.origin} cannot upload: {probe.detail}." for probe in probes if not probe.allowed]
+    warnings += [f"A page of {probe.origin} cannot upload: {probe.detail}." for probe in probes if not probe.allowed]
+    return PreparedStore(tuple(done), tuple(warnings))
+
+
+async def _prepare_minio(settings: Settings, admin_config: StoreConfig) -> list[str]:
+    """Make keys and switch versions on: this MinIO takes forged writes, and a version is what they cannot replace."""
+    done = []
+    keys = store_keys_of(settings)
+    if keys is None:
+        raise StackError("MinIO needs three keys: set GATEWAY_S3_SIGNING_… and GATEWAY_S3_DOWNLOAD_… as well.")
+    ids = [keys.of(name).access_key_id for name in KEY_NAMES]
+    if len({*ids, admin_config.credentials.access_key_id}) < 4:
+        raise StackError("The administration key and the three keys of the gateway must have four different ids.")
+    await make_minio_keys(admin_config, keys, settings.s3_object_key_prefix)
+    done.append("Three keys are ready: one for the gateway, one that signs uploads, one that signs downloads.")
+    if await admin.keep_versions(admin_config):
+        done.append(f"Bucket {admin_config.bucket} keeps versions from now on.")
+    return done

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import signal
 import sysconfig
 from pathlib import Path
 
 from gateway.dev.processes import Child, StackError, accepts, kept_ports
-from gateway.dev.store import StoreServer, kept_credentials
+from gateway.dev.store import BUCKET, KEY_PREFIX, StoreServer, kept_credentials, kept_keys
+from gateway.storage.seaweedfs_keys import seaweedfs_identities
 
 START_SECONDS = 60.0
 
@@ -63,11 +65,14 @@ def start(folder: Path) -> StoreServer:
     folder = folder.resolve()
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
-    credentials = kept_credentials(folder)
+    credentials, keys = kept_credentials(folder), kept_keys(folder)
+    identities = folder / "identities.json"
+    identities.touch(mode=0o600)
+    identities.write_text(json.dumps(seaweedfs_identities(keys, BUCKET, KEY_PREFIX)))
     ports = kept_ports(folder / "ports", len(PORT_FLAGS), below=HIGHEST_PORT)
     child = Child(
         name="SeaweedFS",
-        command=[str(program), "mini", *_flags(data, ports)],
+        command=[str(program), "mini", *_flags(data, ports, identities)],
         log=folder / "seaweedfs.log",
         environment={
             # Without credentials in its environment SeaweedFS lets anyone in.
@@ -80,10 +85,10 @@ def start(folder: Path) -> StoreServer:
         stop_signals=((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)),
     )
     child.start_until(lambda: _ready(ports), START_SECONDS)
-    return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials)
+    return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials, keys)
 
 
-def _flags(data: Path, ports: list[int]) -> list[str]:
+def _flags(data: Path, ports: list[int], identities: Path) -> list[str]:
     given = [f"-{flag}={port}" for flag, port in zip(PORT_FLAGS, ports, strict=True)]
     return [
         f"-dir={data}",
@@ -92,6 +97,7 @@ def _flags(data: Path, ports: list[int]) -> list[str]:
         *given,
         # The filer port answers unsigned listings and writes otherwise.
         "-disableHttp",
+        f"-s3.config={identities}",
         "-s3.autoCreateBucket=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",

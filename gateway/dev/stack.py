@@ -65,6 +65,7 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         "upload_page": "open",
         "dev_key": choices.key,
     }
+    admin_settings: dict[str, str] = {}
     children: list[Child] = []
     with ExitStack() as parts:
         if not choices.own_database:
@@ -78,12 +79,13 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
             store = _start_store(choices)
             parts.callback(store.stop)
             children.append(store.child)
-            overrides |= _store_settings(store)
+            overrides |= store.settings()
+            admin_settings = store.admin_settings()
             report(f"{store.child.name:<10}  {store.endpoint}")
-        # Prepared with what the children will read, so that both mean the same parts.
-        settings = Settings(**overrides)  # type: ignore[arg-type] # pydantic parses text as it does the environment's
+        # The children read the same settings, except the root key of the store, which no gateway process needs.
+        settings = Settings(**overrides, **admin_settings)  # type: ignore[arg-type] # pydantic parses these texts
         prepare_database(settings, choices.key)
-        for warning in asyncio.run(prepare_store(settings, embedded=choices.store is not None)):
+        for warning in asyncio.run(prepare_store(settings, embedded=choices.store is not None)).warnings:
             report(warning)
         worker, api = (_child(choices, name, overrides) for name in ("worker", "serve"))
         for child in (worker, api):
@@ -98,23 +100,6 @@ def _start_store(choices: Choices) -> StoreServer:
     if choices.store == "minio":
         return minio.start(choices.data_dir / "minio", allowed_origins=choices.allowed_origins)
     return seaweedfs.start(choices.data_dir / "seaweedfs")
-
-
-def _store_settings(store: StoreServer) -> dict[str, str]:
-    """Point the gateway at *store*, over whatever a .env for another store says."""
-    return {
-        "s3_endpoint": store.endpoint,
-        "s3_public_endpoint": store.endpoint,
-        "s3_region": store.region,
-        "s3_bucket": store.bucket,
-        "s3_access_key_id": store.access_key_id,
-        "s3_secret_access_key": store.secret_access_key,
-        "s3_download_access_key_id": store.access_key_id,
-        "s3_download_secret_access_key": store.secret_access_key,
-        "s3_signing_access_key_id": store.access_key_id,
-        "s3_signing_secret_access_key": store.secret_access_key,
-        "s3_addressing_style": "path",
-    }
 
 
 def _child(choices: Choices, command: str, overrides: Mapping[str, str]) -> Child:

@@ -7,50 +7,85 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.dev.processes import Child
+from gateway.storage.policies import KEY_NAMES, StoreKeys
+from gateway.storage.sigv4 import Credentials
 
-
-@dataclass(frozen=True)
-class Credentials:
-    """An access key of the embedded store."""
-
-    access_key_id: str
-    secret_access_key: str
+BUCKET = "uploads"
+KEY_PREFIX = "uploads"
 
 
 @dataclass(frozen=True)
 class StoreServer:
-    """A running store: where it answers and with which key."""
+    """A running store: its address, its root key and the gateway's three keys.
+
+    SeaweedFS knows the three keys from its start. MinIO gets them from `prepare_store`.
+    """
 
     name: str
     child: Child
     endpoint: str
     credentials: Credentials
+    keys: StoreKeys
     region: str = "us-east-1"
-    bucket: str = "uploads"
+    bucket: str = BUCKET
 
     @property
     def access_key_id(self) -> str:
-        """Give the access key id."""
+        """Return the id of the root key."""
         return self.credentials.access_key_id
 
     @property
     def secret_access_key(self) -> str:
-        """Give the secret of the access key."""
+        """Return the secret of the root key."""
         return self.credentials.secret_access_key
 
     def stop(self) -> None:
-        """Stop the store; what it holds stays on the disk."""
+        """Stop the store. Its data stays on the disk."""
         self.child.stop()
+
+    def settings(self) -> dict[str, str]:
+        """Return the gateway's settings for this store, by name. None of them holds the root key."""
+        keys = self.keys
+        return {
+            "s3_endpoint": self.endpoint,
+            "s3_public_endpoint": self.endpoint,
+            "s3_region": self.region,
+            "s3_bucket": self.bucket,
+            "s3_object_key_prefix": KEY_PREFIX,
+            "s3_access_key_id": keys.gateway.access_key_id,
+            "s3_secret_access_key": keys.gateway.secret_access_key,
+            "s3_signing_access_key_id": keys.signing.access_key_id,
+            "s3_signing_secret_access_key": keys.signing.secret_access_key,
+            "s3_download_access_key_id": keys.download.access_key_id,
+            "s3_download_secret_access_key": keys.download.secret_access_key,
+            "s3_addressing_style": "path",
+        }
+
+    def admin_settings(self) -> dict[str, str]:
+        """Return the settings that `prepare_store` needs in addition. No gateway process gets them."""
+        return {
+            "s3_admin_access_key_id": self.access_key_id,
+            "s3_admin_secret_access_key": self.secret_access_key,
+        }
 
 
 def kept_credentials(folder: Path) -> Credentials:
-    """Give the key of the last start in *folder*, else make one that only the owner may read.
+    """Return the root key of the last start in *folder*, or make one that only the owner may read.
 
-    Each folder has its own random key: a fixed one would be known to every page that can reach the port.
+    Each folder has its own random key: any web page that reaches the port would know a fixed one.
     """
-    file = folder / "credentials"
+    return _kept(folder / "credentials", "dev")
+
+
+def kept_keys(folder: Path) -> StoreKeys:
+    """Return the gateway's three keys of the last start in *folder*, or make them."""
+    return StoreKeys(**{name: _kept(folder / f"credentials-{name}", name[:4]) for name in KEY_NAMES})
+
+
+def _kept(file: Path, word: str) -> Credentials:
     if not file.exists():
         file.touch(mode=0o600)
-        file.write_text(f"dev{secrets.token_hex(8)} {secrets.token_urlsafe(30)}\n")
+        # MinIO takes ids of up to 20 characters and secrets of up to 40.
+        file.write_text(f"{word}{secrets.token_hex(8)} {secrets.token_urlsafe(30)}\n")
     access_key_id, secret_access_key = file.read_text().split()
     return Credentials(access_key_id, secret_access_key)

@@ -55,6 +55,8 @@ class Settings(
             raise ValueError("the signing key needs both its id and its secret")
         if (self.s3_download_access_key_id is None) != (self.s3_download_secret_access_key is None):
             raise ValueError("the download key needs both its id and its secret")
+        if (self.s3_admin_access_key_id is None) != (self.s3_admin_secret_access_key is None):
+            raise ValueError("the administration key needs both its id and its secret")
         if self.keep_ended_seconds is not None and self.keep_ended_seconds < self.idempotency_seconds:
             raise ValueError("GATEWAY_KEEP_ENDED_SECONDS is less than GATEWAY_IDEMPOTENCY_SECONDS")
         return self

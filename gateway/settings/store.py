@@ -25,17 +25,23 @@ class StoreSettings(SettingGroup):
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary credentials.")
     s3_signing_access_key_id: str | None = Field(
         None,
-        description="Separate access key that signs uploads, best allowed s3:PutObject on the prefix only: its id is "
-        "public, because every URL shows it, and with a right to read uploaders may copy other objects into theirs on "
-        "stores that take an unsigned x-amz-copy-source (MinIO). Default: the gateway's own key.",
+        description="Separate access key that signs uploads. Allow it s3:PutObject on the prefix only: every URL shows "
+        "its id, and a store that obeys an unsigned x-amz-copy-source (MinIO) lets uploaders read whatever this key "
+        "may read. Default: the gateway's own key.",
     )
     s3_signing_secret_access_key: SecretStr | None = Field(None, description="Secret of the signing key.")
     s3_download_access_key_id: str | None = Field(
         None,
-        description="Separate access key that signs downloads, best allowed s3:GetObject on the prefix only. "
-        "Default: the gateway's own key.",
+        description="Separate access key that signs downloads. Allow it s3:GetObject and s3:GetObjectVersion on the "
+        "prefix only. Default: the gateway's own key.",
     )
     s3_download_secret_access_key: SecretStr | None = Field(None, description="Secret of the download key.")
+    s3_admin_access_key_id: str | None = Field(
+        None,
+        description="Key that may administer the store. `gateway store prepare` makes the bucket with it, and on MinIO "
+        "the three keys above. Give it to no other process. Default: the gateway's own key makes the bucket.",
+    )
+    s3_admin_secret_access_key: SecretStr | None = Field(None, description="Secret of the administration key.")
     s3_addressing_style: Literal["path", "virtual"] = Field(
         "path", description="`path` (MinIO, SeaweedFS) or `virtual` (bucket in the host name, AWS)."
     )

@@ -112,6 +112,15 @@ async def ensure_bucket(config: StoreConfig) -> bool:
         return True
 
 
+async def keep_versions(config: StoreConfig) -> bool:
+    """Let the bucket keep versions; return whether it did not before. The key needs `s3:PutBucketVersioning`."""
+    async with open_admin(config) as client:
+        if (await client.get_bucket_versioning(Bucket=config.bucket)).get("Status") == "Enabled":
+            return False
+        await client.put_bucket_versioning(Bucket=config.bucket, VersioningConfiguration={"Status": "Enabled"})
+        return True
+
+
 async def put_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
     """Let pages of these origins send parts and forms, and read ETags.
 

@@ -14,7 +14,7 @@ from gateway.bootstrap import store_config_of
 from gateway.cli.store import app as store_app
 from gateway.database import migrate
 from gateway.dev.postgres import PostgresServer
-from gateway.dev.prepare import DEV_TENANT, ensure_database, prepare_database, prepare_store
+from gateway.dev.prepare import DEV_TENANT, PreparedStore, ensure_database, prepare_database, prepare_store
 from gateway.dev.processes import StackError, free_ports
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
@@ -69,7 +69,7 @@ async def test_bucket_is_made_and_open_to_the_origin_only(settings: Settings, st
     """A new bucket lets pages of the allowed origin upload and no others; doing it again is harmless."""
     ours = _changed(settings, s3_bucket="prepared", allowed_origins=(TEST_ORIGIN,))
     for _ in range(2):
-        assert await prepare_store(ours, embedded=True) == []
+        assert await prepare_store(ours, embedded=True) == PreparedStore((), ())
     async with aiohttp.ClientSession() as session:
         stranger = await admin.probe_cors(store_config_of(ours), "http://stranger.example", session)
     assert not stranger.allowed
@@ -80,7 +80,7 @@ async def test_cors_of_a_bucket_of_the_user_is_left_alone(settings: Settings, st
     theirs = _changed(settings, s3_bucket="theirs", allowed_origins=(TEST_ORIGIN,))
     await prepare_store(theirs, embedded=False)
     other = _changed(theirs, allowed_origins=("http://other.example",))
-    warnings = await prepare_store(other, embedded=False)
+    warnings = (await prepare_store(other, embedded=False)).warnings
     assert len(warnings) == 1
     assert warnings[0].startswith("A page of http://other.example cannot upload: ")
 

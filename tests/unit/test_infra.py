@@ -76,10 +76,26 @@ def test_ports_are_published_on_loopback_only() -> None:
 def test_no_secret_has_a_default() -> None:
     """Each secret of the compose file has to be set: a default one would be everybody's."""
     text = (INFRA / "compose.yaml").read_text()
-    for name in ("POSTGRES_PASSWORD", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "TOKEN_SECRET", "WEBHOOK_SECRET"):
+    keys = [
+        f"S3_{key}{part}"
+        for key in ("ROOT_", "", "SIGNING_", "DOWNLOAD_")
+        for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    ]
+    for name in ("POSTGRES_PASSWORD", "TOKEN_SECRET", "WEBHOOK_SECRET", *keys):
         uses = re.findall(rf"\$\{{{name}([^}}]*)}}", text)
         assert uses, name
         assert all(use.startswith(":?") for use in uses), name
+
+
+def test_i1_only_the_store_and_its_preparation_know_the_root_key() -> None:
+    """API and worker get three keys and no root key; the example names every variable of the compose file."""
+    for name in ("api", "worker", "migrate"):
+        assert not [value for value in SERVICES[name]["environment"].values() if "S3_ROOT_" in value], name
+        for key in ("S3_SIGNING_", "S3_DOWNLOAD_", "S3_"):
+            assert f"${{{key}ACCESS_KEY_ID:" in SERVICES[name]["environment"][f"GATEWAY_{key}ACCESS_KEY_ID"]
+    assert "S3_ROOT_" in SERVICES["bucket"]["environment"]["GATEWAY_S3_ADMIN_ACCESS_KEY_ID"]
+    needed = set(re.findall(r"\$\{([A-Z0-9_]+):\?", (INFRA / "compose.yaml").read_text()))
+    assert needed == set(re.findall(r"^([A-Z0-9_]+)=", (INFRA / "compose.env.example").read_text(), re.MULTILINE))
 
 
 def test_compose_sets_only_settings_that_exist() -> None:
