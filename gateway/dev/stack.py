@@ -54,17 +54,7 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
     Raises:
         StackError: A part does not start; those before it are stopped.
     """
-    overrides = {
-        "host": choices.host,
-        "port": str(choices.port),
-        "allowed_origins": ",".join(choices.allowed_origins),
-        "token_secret": choices.token_secret,
-        "webhook_secret": choices.webhook_secret,
-        # Receivers of a developer run on this machine.
-        "webhook_private_hosts": "true",
-        "upload_page": "open",
-        "dev_key": choices.key,
-    }
+    overrides = _api_settings(choices)
     admin_settings: dict[str, str] = {}
     children: list[Child] = []
     with ExitStack() as parts:
@@ -94,6 +84,21 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         worker.start()
         api.start_until(lambda: _ready(choices), START_SECONDS)
         yield RunningStack(choices, tuple(children))
+
+
+def _api_settings(choices: Choices) -> dict[str, str]:
+    """Return the settings that the choices decide, as texts for the environment of the children."""
+    return {
+        "host": choices.host,
+        "port": str(choices.port),
+        "allowed_origins": ",".join(choices.allowed_origins),
+        "token_secret": choices.token_secret,
+        "webhook_secret": choices.webhook_secret,
+        # Webhook receivers of a developer run on this machine.
+        "webhook_private_hosts": "true",
+        "upload_page": "open",
+        "dev_key": choices.key,
+    }
 
 
 def _start_store(choices: Choices) -> StoreServer:
