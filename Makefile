@@ -18,7 +18,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-store test-big test-browser bench fuzz check format openapi settings lock minio wheel clean
+.PHONY: help install dev test coverage test-store test-big test-browser bench fuzz check format openapi sync-client settings lock minio wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ format: $(READY) ## Format the code and mend what the linter can
 
 openapi: $(READY) ## Write docs/openapi.json from the code
 	$(BIN)/python -m tests.openapi_document
+
+sync-client: $(READY) ## Write the synchronous Python client from the asynchronous one
+	$(BIN)/python -m tests.sync_client
 
 settings: $(READY) ## Write .env.example and docs/settings.md from the settings class
 	$(BIN)/python -m tests.settings_docs

@@ -1,4 +1,4 @@
-"""Describe each call of the gateway's API: method, path, body, and how to read the answer."""
+"""Describe the calls of `/v1/uploads`: method, path, body, and how to read the answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from urllib.parse import quote
 import httpx
 
 from gateway.client import models
-from gateway.client.flow import Call, Flow, Pause, Retry, exchange, retry_after
+from gateway.client.flow import Call, Endpoint, Flow, Pause, exchange, retry_after
 from gateway.client.models import DownloadURL, SignedPart, StoredPart, Upload, UploadPage
+from gateway.client.token_calls import page_params
 
-# The gateway holds a request with `Prefer: wait` for 30 s at most; below that no proxy's 30 s idle limit cuts it.
+# The gateway holds a request with `Prefer: wait` for 30 s at most. A proxy's usual idle limit is 30 s, too.
 WAIT_SECONDS = 25
+# The gateway holds `complete` for 20 s by default and a wait for 25 s. Above both, with time for a slow network.
+_READ_SECONDS = 60.0
 
 PartChecksums = Literal["sha256"] | list[str]
 
@@ -41,7 +44,7 @@ def create(
     part_checksums: PartChecksums | None,
     idempotency_key: str,
 ) -> Call[Upload]:
-    """Ask for an upload; the same key and body get the same upload."""
+    """Ask for an upload; the same Idempotency-Key and body get the same upload."""
     body: dict[str, Any] = {"filename": filename, "size_bytes": size_bytes}
     optional: dict[str, Any] = {
         "content_type": content_type,
@@ -56,7 +59,7 @@ def create(
         _upload,
         json=body,
         headers={"Idempotency-Key": idempotency_key},
-        patient_codes=frozenset({"idempotency_in_progress"}),
+        retried_codes=frozenset({"idempotency_in_progress"}),
     )
 
 
@@ -77,7 +80,7 @@ def sign(upload_id: str, parts: Iterable[int] | Mapping[int, str]) -> Call[tuple
 
 
 def list_parts(upload_id: str) -> Call[tuple[StoredPart, ...]]:
-    """Ask what the store holds."""
+    """Ask for the parts that the store holds."""
 
     def parse(response: httpx.Response) -> tuple[StoredPart, ...]:
         return tuple(models.stored_part(part) for part in response.json()["parts"])
@@ -93,29 +96,28 @@ def _complete(upload_id: str, etags: Mapping[int, str] | None) -> Call[tuple[Upl
     def parse(response: httpx.Response) -> tuple[Upload, float]:
         return _upload(response), retry_after(response) or 0.0
 
-    return Call("POST", _path(upload_id, "/complete"), parse, json=body)
+    return Call("POST", _path(upload_id, "/complete"), parse, json=body, read_seconds=_READ_SECONDS)
 
 
 def get(upload_id: str, wait_seconds: int | None = None) -> Call[Upload]:
-    """Ask for an upload; with *wait_seconds* the gateway answers when it is final or the time is over."""
+    """Ask for an upload; with *wait_seconds* the gateway answers when the upload is final or the time is over."""
     headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else None
-    return Call("GET", _path(upload_id), _upload, headers=headers)
+    return Call("GET", _path(upload_id), _upload, headers=headers, read_seconds=_READ_SECONDS if wait_seconds else 0.0)
 
 
 def list_uploads(state: str | None, cursor: str | None, limit: int | None) -> Call[UploadPage]:
     """Ask for a page of uploads."""
-    asked = {"state": state, "cursor": cursor, "limit": None if limit is None else str(limit)}
-    params = {name: value for name, value in asked.items() if value is not None}
+    params = page_params(cursor, limit, state=state)
     return Call("GET", "/v1/uploads", lambda response: models.upload_page(response.json()), params=params)
 
 
 def abort(upload_id: str) -> Call[None]:
-    """Ask to give an upload up."""
+    """Ask to abort an upload."""
     return Call("DELETE", _path(upload_id), _nothing)
 
 
 def download_url(upload_id: str) -> Call[DownloadURL]:
-    """Ask for the address of a ready object."""
+    """Ask for the URL of a ready file."""
 
     def parse(response: httpx.Response) -> DownloadURL:
         return models.download_url(response.json())
@@ -123,21 +125,21 @@ def download_url(upload_id: str) -> Call[DownloadURL]:
     return Call("GET", _path(upload_id, "/download"), parse, headers={"Accept": "application/json"})
 
 
-def complete(upload_id: str, etags: Mapping[int, str] | None, retry: Retry) -> Flow[Upload]:
+def complete(upload_id: str, etags: Mapping[int, str] | None, endpoint: Endpoint) -> Flow[Upload]:
     """Complete once: return the upload, final or (after a 202 and its Retry-After) still being checked."""
-    upload, pause_seconds = yield from exchange(_complete(upload_id, etags), retry)
+    upload, pause_seconds = yield from exchange(_complete(upload_id, etags), endpoint)
     if not upload.is_final:
         yield Pause(min(pause_seconds, WAIT_SECONDS))
     return upload
 
 
-def wait(upload_id: str, timeout_seconds: float, retry: Retry) -> Flow[Upload]:
-    """Ask until the upload is final or the time is over; return it as it is then."""
+def wait(upload_id: str, timeout_seconds: float, endpoint: Endpoint) -> Flow[Upload]:
+    """Ask until the upload is final or the time is over; return its last state."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         left = deadline - time.monotonic()
-        upload = yield from exchange(get(upload_id, max(1, min(WAIT_SECONDS, int(left)))), retry)
+        upload = yield from exchange(get(upload_id, max(1, min(WAIT_SECONDS, int(left)))), endpoint)
         if upload.is_final or time.monotonic() >= deadline:
             return upload
-        # The gateway may not honour the preference; then this keeps the loop from spinning.
+        # A gateway may ignore the preference and answer at once: do not ask in a tight loop.
         yield Pause(1.0)

@@ -1,13 +1,33 @@
-"""Hold what the gateway answers, as typed values; fields this release does not know are ignored."""
+"""Hold the gateway's answers as typed values. Fields that this release does not know are ignored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-FINAL_STATES = frozenset({"ready", "rejected", "aborted", "expired"})
+
+class UploadState(StrEnum):
+    """Name the state of an upload. Members are strings: `upload.state == "ready"` works."""
+
+    UPLOADING = "uploading"
+    COMPLETING = "completing"
+    VALIDATING = "validating"
+    READY = "ready"
+    REJECTED = "rejected"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    # A state that a later release of the gateway added.
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, _: object) -> UploadState:
+        return cls.UNKNOWN
+
+
+FINAL_STATES = frozenset({UploadState.READY, UploadState.REJECTED, UploadState.ABORTED, UploadState.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +40,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class SignedPart:
-    """Carry the address one part may be PUT to until `expires_at`; the address is a secret and never shown."""
+    """Hold the URL to which one part may be PUT until `expires_at`; the URL is a secret and never shown."""
 
     part_number: int
     size_bytes: int
@@ -32,7 +52,7 @@ class SignedPart:
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """Describe a part the store holds; the etag carries no quotes and the checksum is base64."""
+    """Describe a part that the store holds; the etag has no quotes, the checksum is base64."""
 
     part_number: int
     size_bytes: int
@@ -44,11 +64,12 @@ class StoredPart:
 class Upload:
     """Describe an upload; sizes in bytes, times in aware UTC, `parts` only in the answer to create.
 
-    Size and plan of parts are None while an upload that was begun without a size (by another protocol) is under way.
+    Size and part plan are None while an upload without a declared size (another protocol) is being sent.
+    `content_type`, `etag`, `version_id` and `detection` are what the gateway observed, once the upload is ready.
     """
 
     upload_id: str
-    state: str
+    state: UploadState
     filename: str
     size_bytes: int | None
     part_size_bytes: int | None
@@ -59,14 +80,29 @@ class Upload:
     metadata: Mapping[str, str] = field(default_factory=dict)
     rejection: Rejection | None = None
     parts: tuple[SignedPart, ...] = field(default=(), repr=False)
+    object_key: str | None = None
+    bucket: str | None = None
+    path: str | None = None
+    etag: str | None = None
+    version_id: str | None = None
+    detection: Mapping[str, Any] | None = None
+    can_download: bool = False
+    complete: bool | None = None
+    extension_mismatch: bool | None = None
+    updated_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
         """Tell whether the state can never change again."""
         return self.state in FINAL_STATES
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the file was checked and can be used."""
+        return self.state is UploadState.READY
+
     def range_of_part(self, part_number: int) -> tuple[int, int]:
-        """Return offset and size of a part by the plan, bytes; ValueError outside of it."""
+        """Return offset and size of a part by the plan, bytes; ValueError outside of the plan."""
         if self.size_bytes is None or self.part_size_bytes is None or not 1 <= part_number <= (self.part_count or 0):
             raise ValueError(f"part {part_number} is not in the plan of this upload")
         offset = (part_number - 1) * self.part_size_bytes
@@ -75,7 +111,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPage:
-    """Hold one page of uploads; pass `next_cursor` to get the next, None is the end."""
+    """Hold one page of uploads. Pass `next_cursor` as `cursor` for the next page; None is the end."""
 
     uploads: tuple[Upload, ...]
     next_cursor: str | None
@@ -83,17 +119,26 @@ class UploadPage:
 
 @dataclass(frozen=True, slots=True)
 class DownloadURL:
-    """Carry a short-lived address of a ready object; it is a secret and never shown."""
+    """Hold a short-lived URL of a ready file; the URL is a secret and never shown."""
 
     url: str = field(repr=False)
     expires_at: datetime | None
 
 
-def _time(value: Any) -> datetime | None:
+def read_time(value: Any) -> datetime | None:
+    """Read a time as aware UTC."""
     if value is None:
         return None
     moment = datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def need_time(value: Any) -> datetime:
+    """Read a time that must be there; raise ValueError where it is not."""
+    moment = read_time(value)
+    if moment is None:
+        raise ValueError("a time is missing")
+    return moment
 
 
 def signed_part(body: Mapping[str, Any]) -> SignedPart:
@@ -102,15 +147,19 @@ def signed_part(body: Mapping[str, Any]) -> SignedPart:
         part_number=body["part_number"],
         size_bytes=body["size_bytes"],
         url=body["url"],
-        expires_at=_time(body["expires_at"]) or datetime.max.replace(tzinfo=UTC),
+        expires_at=read_time(body["expires_at"]) or datetime.max.replace(tzinfo=UTC),
         method=body.get("method", "PUT"),
         headers=dict(body.get("headers") or {}),
     )
 
 
 def stored_part(body: Mapping[str, Any]) -> StoredPart:
-    """Read one part the store holds."""
+    """Read one part that the store holds."""
     return StoredPart(body["part_number"], body["size_bytes"], body["etag"], body.get("checksum_sha256"))
+
+
+_OPTIONAL = ("content_type", "object_key", "bucket", "path", "etag", "version_id", "detection")
+_OBSERVED = ("complete", "extension_mismatch")
 
 
 def upload(body: Mapping[str, Any]) -> Upload:
@@ -118,17 +167,19 @@ def upload(body: Mapping[str, Any]) -> Upload:
     rejection = body.get("rejection")
     return Upload(
         upload_id=body["upload_id"],
-        state=body["state"],
+        state=UploadState(body["state"]),
         filename=body["filename"],
         size_bytes=body["size_bytes"],
         part_size_bytes=body["part_size_bytes"],
         part_count=body["part_count"],
-        created_at=_time(body.get("created_at")),
-        expires_at=_time(body.get("expires_at")),
-        content_type=body.get("content_type"),
+        created_at=read_time(body.get("created_at")),
+        updated_at=read_time(body.get("updated_at")),
+        expires_at=read_time(body.get("expires_at")),
         metadata=dict(body.get("metadata") or {}),
         rejection=Rejection(rejection["code"], rejection.get("detail", "")) if rejection else None,
         parts=tuple(signed_part(part) for part in body.get("parts") or ()),
+        can_download=bool(body.get("can_download")),
+        **{name: body.get(name) for name in (*_OPTIONAL, *_OBSERVED)},
     )
 
 
@@ -138,5 +189,5 @@ def upload_page(body: Mapping[str, Any]) -> UploadPage:
 
 
 def download_url(body: Mapping[str, Any]) -> DownloadURL:
-    """Read the address of an object."""
-    return DownloadURL(body["url"], _time(body.get("expires_at")))
+    """Read the URL of a file."""
+    return DownloadURL(body["url"], read_time(body.get("expires_at")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import ssl
 import threading
 import uuid
@@ -62,6 +63,8 @@ class StandIn:
         self.hide_etags = False
         self.refuse_unnamed = 0
         self.part_faults: dict[int, deque[Any]] = defaultdict(deque)
+        self.object_faults: deque[Any] = deque()
+        self.ignore_range = False
         self.api_faults: dict[str, deque[Any]] = defaultdict(deque)
         self.uploads: dict[str, Record] = {}
         self.by_key: dict[str, str] = {}
@@ -109,6 +112,8 @@ class StandIn:
                 web.delete("/v1/uploads/{id}", self._api("abort", self._abort)),
                 web.get("/v1/uploads/{id}/download", self._api("download", self._download)),
                 web.put("/store/{id}/{part}", self._put),
+                web.post("/upload/stream", self._api("stream", self._stream)),
+                web.get("/object/{id}", self._object),
             ]
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
@@ -276,7 +281,51 @@ class StandIn:
         assert request.headers["Accept"] == "application/json"
         if self._record(request).state != "ready":
             return problem(409, "wrong_state")
-        return web.json_response({"url": f"{self.url}/o?s={SECRET}", "expires_at": "2040-01-01T00:00:00+00:00"})
+        url = f"{self.url}/object/{request.match_info['id']}?s={SECRET}"
+        return web.json_response({"url": url, "expires_at": "2040-01-01T00:00:00+00:00"})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        fields: dict[str, str] = {}
+        boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
+        for part in (await request.read()).split(b"--" + boundary)[1:-1]:
+            headers, _, content = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+            found = re.search(r'name="([^"]*)"(?:; filename="([^"]*)")?', headers.decode())
+            assert found is not None
+            if found[2] is None:
+                fields[found[1]] = content.decode()
+            else:
+                filename, data = found[2], content
+        body = {"filename": filename, "size_bytes": len(data), "metadata": fields}
+        record = Record(str(uuid.uuid4()), body, state=self.final_state)
+        record.parts[1] = Stored(len(data), hashlib.md5(data).hexdigest(), _sha256(data), data)
+        self.uploads[record.upload_id] = record
+        if record.state == "rejected":
+            return problem(422, "file_rejected", upload_id=record.upload_id)
+        return web.json_response(self._show(record), status=201)
+
+    async def _object(self, request: web.Request) -> web.StreamResponse:
+        """Hand out a file, or as much of it as the next fault allows: a number of bytes, a status, "wrong"."""
+        self.seen.append((request.method, request.path_qs, dict(request.headers)))
+        fault = self.object_faults.popleft() if self.object_faults else None
+        if isinstance(fault, tuple):
+            return s3_error(*fault)
+        record = self.uploads[request.match_info["id"]]
+        data = b"".join(record.parts[number].data for number in sorted(record.parts))
+        if fault == "wrong":
+            data = bytes(len(data))
+        start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if self.ignore_range:
+            start = 0
+        answer = web.StreamResponse(status=206 if start else 200, headers={"Content-Length": str(len(data) - start)})
+        await answer.prepare(request)
+        if isinstance(fault, int):
+            await answer.write(data[start : start + fault])
+            assert request.transport is not None
+            # Closed and not reset: a reset would take back what the client has not read yet.
+            request.transport.close()
+            return answer
+        await answer.write(data[start:])
+        return answer
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
@@ -307,7 +356,7 @@ class StandIn:
             return s3_error(404, "NoSuchUpload")
         if float(request.query["X-Expires"]) < datetime.now(UTC).timestamp():
             return s3_error(403, "AccessDenied")
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        checksum = _sha256(data)
         if request.headers.get("x-amz-checksum-sha256", checksum) != checksum:
             return s3_error(400, "BadDigest")
         if "key=a%2Fb%7Ec+d&" not in request.raw_path or len(data) != self._size(record, number):
@@ -317,6 +366,10 @@ class StandIn:
         if fault == "late":
             return _reset(request)
         return web.Response(headers={} if self.hide_etags else {"ETag": f'"{etag}"'})
+
+
+def _sha256(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
 class Missing(web.HTTPNotFound):

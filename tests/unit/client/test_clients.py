@@ -36,6 +36,7 @@ from gateway.client import (
 from gateway.client.errors import problem_of
 from gateway.client.flow import retry_after
 from gateway.client.models import upload as read_upload
+from tests import sync_client
 from tests.unit.client.conftest import HASTY
 from tests.unit.client.standin import KEY, SECRET, StandIn
 
@@ -167,10 +168,13 @@ async def test_the_event_loop_stays_free(standin: StandIn, media: Path, tmp_path
 )
 def test_problems_become_errors(status: int, code: str, kind: type[GatewayProblem]) -> None:
     """A problem becomes the most specific error, with its code and its own fields."""
-    problem = problem_of(httpx.Response(status, json={"code": code, "detail": "why", "missing": [1]}))
+    problem = problem_of(
+        httpx.Response(status, json={"code": code, "detail": "why", "missing": [1]}), "https://gw.example"
+    )
     assert type(problem) is kind
     assert (problem.status, problem.code, problem.detail, problem.fields) == (status, code, "why", {"missing": [1]})
-    assert str(problem) == f"why ({code})"
+    assert str(problem).startswith(f"https://gw.example: why ({code}). ")
+    assert problem.advice
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b'"x"', b"\xff"])
@@ -246,6 +250,12 @@ def test_a_gateway_below_a_path(standin: StandIn, client: Client) -> None:
     """The address may end in a slash; calls go below it."""
     with Client(standin.url + "/", KEY, retry=HASTY) as other:
         assert other.list().uploads == ()
+
+
+@pytest.mark.parametrize("path", sync_client.modules(), ids=lambda path: path.name)
+def test_the_synchronous_client_is_made_from_the_asynchronous_one(path: Path) -> None:
+    """Both clients have one text: the synchronous modules are what `make sync-client` writes."""
+    assert (sync_client.CLIENT / "sync" / path.name).read_text() == sync_client.sync_text(path.read_text())
 
 
 def test_every_export_exists() -> None:

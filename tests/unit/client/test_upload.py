@@ -119,11 +119,11 @@ def test_expired_addresses_are_renewed(client: Client, standin: StandIn, media: 
     assert sorted(standin.puts) == [1, 2, 3, 4, 5]
 
 
-def test_a_store_that_finds_the_address_expired_gets_a_new_one(client: Client, standin: StandIn, media: Path) -> None:
+def test_a_store_that_finds_the_address_expired_gets_a_new_one(standin: StandIn, media: Path, tmp_path: Path) -> None:
     """A 403 for an address that should hold (another clock) is answered with a new address."""
     standin.url_seconds = -10.0
     standin.part_faults[1].append(lambda: setattr(standin, "url_seconds", 3600.0))
-    with Client(standin.url, KEY, retry=HASTY, parallel=1, state_folder=client._state_folder) as single:
+    with Client(standin.url, KEY, retry=HASTY, parallel=1, state_folder=tmp_path / "state") as single:
         assert single.upload(media).state == "ready"
     assert sorted(standin.puts) == [1, 1, 2, 3, 4, 5]
     assert standin.content() == media.read_bytes()
@@ -173,10 +173,10 @@ def test_it_goes_on_where_it_stopped(client: Client, standin: StandIn, media: Pa
     assert notes(tmp_path) == []
 
 
-def test_it_goes_on_by_md5_where_the_store_lists_no_checksums(client: Client, standin: StandIn, media: Path) -> None:
+def test_it_goes_on_by_md5_where_the_store_lists_no_checksums(standin: StandIn, media: Path, tmp_path: Path) -> None:
     """Without listed checksums an etag that is the part's MD5 proves the part; any other etag does not."""
     standin.list_checksums = False
-    with Client(standin.url, KEY, retry=HASTY, parallel=1, state_folder=client._state_folder) as slow:
+    with Client(standin.url, KEY, retry=HASTY, parallel=1, state_folder=tmp_path / "state") as slow:
         standin.part_faults[5].append((400, "InvalidRequest"))
         with pytest.raises(StoreRefused):
             slow.upload(media)
@@ -461,14 +461,17 @@ def test_a_failed_file_object_is_aborted(client: Client, standin: StandIn, media
 
 
 def test_what_cannot_be_read_is_a_source_error(client: Client, standin: StandIn, tmp_path: Path) -> None:
-    """A missing file, a nameless object and a pipe are told before anything is asked of the gateway."""
-    reading, writing = os.pipe()
+    """A missing file, a nameless object and a text file are errors before anything is asked of the gateway."""
+    text = tmp_path / "a.txt"
+    text.touch()
     with pytest.raises(SourceError, match="No such file"):
         client.upload(tmp_path / "missing.mp3")
     with pytest.raises(SourceError, match="filename"):
         client.upload(io.BytesIO(b"x"))
-    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb"), pytest.raises(SourceError, match="seek"):
-        client.upload(pipe, filename="a.mp3")
+    with text.open() as file, pytest.raises(SourceError, match="text mode"):
+        client.upload(file, filename="a.mp3")  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="cannot be sent"):
+        client.upload(7, filename="a.mp3")  # type: ignore[arg-type]
     assert standin.seen == []
 
 

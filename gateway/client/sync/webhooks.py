@@ -1,0 +1,102 @@
+# Generated from gateway/client/aio by `make sync-client`: change that file.
+"""Offer the calls of `/v1/webhooks`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from gateway.client import webhook_calls
+from gateway.client.flow import exchange
+from gateway.client.sync.driver import Driver
+from gateway.client.webhook_calls import Delivery, DeliveryPage, Webhook, WebhookSecret, WebhookTest
+
+_PAGE_SIZE = 200
+
+
+class Webhooks:
+    """Register and manage webhooks; these calls need an API key. `verify_webhook` checks what a receiver gets."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def create(self, url: str, *, event_types: Sequence[str] | None = None, description: str = "") -> Webhook:
+        """Register a URL that gets signed messages about your uploads; the answer has the `secret`."""
+        body = {"url": url, "event_types": _listed(event_types), "description": description}
+        return self._driver.run(exchange(webhook_calls.create(body), self._driver.endpoint))
+
+    def list(self) -> tuple[Webhook, ...]:
+        """Return all webhooks, newest first."""
+        return self._driver.run(exchange(webhook_calls.list_all(), self._driver.endpoint))
+
+    def get(self, webhook_id: str) -> Webhook:
+        """Return a webhook and its latest failures."""
+        return self._driver.run(exchange(webhook_calls.get(webhook_id), self._driver.endpoint))
+
+    def change(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        event_types: Sequence[str] | None = None,
+        description: str | None = None,
+        enabled: bool | None = None,
+    ) -> Webhook:
+        """Change the given fields of a webhook; the others stay."""
+        body = {
+            "url": url,
+            "event_types": _listed(event_types),
+            "description": description,
+            "enabled": enabled,
+        }
+        return self._driver.run(exchange(webhook_calls.change(webhook_id, body), self._driver.endpoint))
+
+    def remove(self, webhook_id: str) -> None:
+        """Remove a webhook and its messages that were not sent yet."""
+        return self._driver.run(exchange(webhook_calls.remove(webhook_id), self._driver.endpoint))
+
+    def secret(self, webhook_id: str) -> WebhookSecret:
+        """Return the secret that signs the messages."""
+        return self._driver.run(exchange(webhook_calls.secret(webhook_id), self._driver.endpoint))
+
+    def rotate_secret(self, webhook_id: str) -> WebhookSecret:
+        """Make a new secret; for a day, messages are signed with the old one as well."""
+        return self._driver.run(exchange(webhook_calls.rotate_secret(webhook_id), self._driver.endpoint))
+
+    def test(self, webhook_id: str) -> WebhookTest:
+        """Send one test message and return whether it was delivered."""
+        return self._driver.run(exchange(webhook_calls.test(webhook_id), self._driver.endpoint))
+
+    def deliveries(
+        self, webhook_id: str, *, state: str | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> DeliveryPage:
+        """Return one page of messages, newest first: `pending`, `delivered` or `failed`."""
+        call = webhook_calls.deliveries(webhook_id, state, cursor, limit)
+        return self._driver.run(exchange(call, self._driver.endpoint))
+
+    def iter_deliveries(self, webhook_id: str, *, state: str | None = None) -> Iterator[Delivery]:
+        """Yield every message, newest first, and ask for the next page when it is needed."""
+        cursor: str | None = None
+        while True:
+            page = self.deliveries(webhook_id, state=state, cursor=cursor, limit=_PAGE_SIZE)
+            for delivery in page.deliveries:
+                yield delivery
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def resend(self, webhook_id: str, delivery_id: str) -> None:
+        """Send one message again, with the id that it had."""
+        return self._driver.run(exchange(webhook_calls.resend(webhook_id, delivery_id), self._driver.endpoint))
+
+    def resend_since(self, webhook_id: str, since: datetime) -> int:
+        """Send again what failed or was not sent since a time; return the number of messages.
+
+        At most 10,000 messages are queued at once: repeat the call until it returns 0.
+        """
+        return self._driver.run(exchange(webhook_calls.resend_since(webhook_id, since), self._driver.endpoint))
+
+
+# Not a method: inside the class `list` is the call above.
+def _listed(event_types: Sequence[str] | None) -> Sequence[str] | None:
+    return None if event_types is None else list(event_types)
