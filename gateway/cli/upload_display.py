@@ -24,7 +24,7 @@ from rich.progress import (
 from gateway.client import Progress as UploadProgress
 from gateway.client.progress import ProgressCallback
 
-_WORDS = {"starting": "", "sending": "", "checking": "checking", "done": ""}
+_WORDS = {"starting": "", "resuming": "comparing with the store", "sending": "", "checking": "checking", "done": ""}
 
 
 class Display:
