@@ -25,13 +25,14 @@ def root_path_of(settings: Settings) -> str:
 def absolute_url(request: HTTPConnection, path: str) -> str:
     """Return the full address of *path* (`/v1/…`) for a client: below GATEWAY_PUBLIC_URL, else as it was asked."""
     settings: Settings = request.app.state.settings
-    base = settings.public_url or str(request.base_url)
-    return f"{base.rstrip('/')}{path}"
+    if settings.public_url is not None:
+        return f"{settings.public_url.rstrip('/')}{path}"
+    return f"{request.url.scheme}://{request.url.netloc}{location(request, path)}"
 
 
 def location(request: HTTPConnection, path: str) -> str:
-    """Return *path* (`/v1/…`) as a Location header gives it: an absolute path, right behind any host name."""
-    root: str = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+    """Return *path* (`/v1/…`) as a Location header gives it: an absolute path, which is right at any host name."""
+    root: str = request.scope.get("root_path", "")
     return f"{root.rstrip('/')}{path}"
 
 

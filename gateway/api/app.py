@@ -30,6 +30,7 @@ from gateway.api import (
     webhook_models,
     webhooks,
 )
+from gateway.api.requests import Authenticate
 from gateway.api.uppy import companion, s3_xml, sign_request
 from gateway.bootstrap import open_gateway
 from gateway.settings import Settings
@@ -57,8 +58,12 @@ async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(trying, return_exceptions=True)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application; it opens database and store when its lifespan begins."""
+def create_app(settings: Settings, authenticate: Authenticate | None = None) -> FastAPI:
+    """Build the application; it opens database and store when its lifespan begins.
+
+    *authenticate* returns the principal of a request that an outer application knows, or None: then keys and tokens
+    decide.
+    """
     app = FastAPI(
         title="Upload gateway",
         version=version("upload-gateway"),
@@ -71,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.authenticate = authenticate
     app.state.limits = rate_limits.Limits(settings)
     app.state.form_looks = set()
     problems.install(app)

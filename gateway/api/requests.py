@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,6 +28,9 @@ from gateway.database import api_keys
 from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
 from gateway.domain.principal import Principal, TokenGrant
 from gateway.settings import Settings
+
+Authenticate = Callable[[HTTPConnection], Awaitable[Principal | None]]
+"""Return the principal of a request by an outer application's own means, or None for none."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -52,6 +57,9 @@ async def principal_of(request: HTTPConnection) -> Principal:
     """
     if "token" in request.path_params:
         return token_principal(request, request.path_params["token"])
+    authenticate: Authenticate | None = request.app.state.authenticate
+    if authenticate is not None and (found := await authenticate(request)) is not None:
+        return replace(found, external=True)
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     text = text.strip()
     bearer = scheme.lower() == "bearer"

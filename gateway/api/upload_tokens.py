@@ -15,12 +15,12 @@ from gateway.api.problems import responses
 from gateway.api.requests import cursor_of, gateway_of, id_of, principal_of, read_json
 from gateway.api.uploads import body_of
 from gateway.database.upload_tokens import UploadToken
-from gateway.domain.principal import Principal, require_key
+from gateway.domain.principal import Principal, require_own_key
 from gateway.tokens.manage import NewToken, get_token, issue_token, list_tokens, revoke_token
 
 
 async def _key_holder(request: Request) -> Principal:
-    return require_key(await principal_of(request))
+    return require_own_key(await principal_of(request))
 
 
 router = APIRouter(prefix="/v1/upload-tokens", tags=["upload tokens"])

@@ -29,6 +29,8 @@ class Principal:
     tenant_id: str
     key_id: str
     token: TokenGrant | None = None
+    external: bool = False
+    """The application that the gateway is mounted in authenticated the request; there is no API key to revoke."""
 
     @property
     def token_id(self) -> UUID | None:
@@ -41,3 +43,10 @@ def require_key(principal: Principal) -> Principal:
     if principal.token is not None:
         raise Forbidden("An upload token may not do that: use an API key.")
     return principal
+
+
+def require_own_key(principal: Principal) -> Principal:
+    """Return the principal of one of our API keys, which upload tokens depend on; raise Forbidden for others."""
+    if principal.external:
+        raise Forbidden("Upload tokens belong to an API key, and this request came without one.")
+    return require_key(principal)

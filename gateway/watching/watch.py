@@ -95,6 +95,9 @@ async def watch_tenant(gateway: Gateway, principal: Principal, after: Position |
 
 async def require_valid_credentials(gateway: Gateway, principal: Principal) -> None:
     """Raise Unauthenticated once the key or the upload token that a stream was opened with is revoked or over."""
+    if principal.external:
+        # The application checked its own credentials when the stream was opened.
+        return
     if principal.token is not None:
         good = await upload_tokens.is_current(gateway.database, principal.token.token_id)
     else:
