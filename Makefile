@@ -18,7 +18,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-store test-big test-browser bench fuzz check format openapi sync-client settings lock minio wheel clean
+.PHONY: help install dev test coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings lock minio wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-browser: $(READY) $(BROWSER_PACKAGES) ## Run the tests in a real Chromium, 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
 	@touch $@
+
+types: $(READY) tests/typing_tests/node_modules/.package-lock.json ## Read the client's public types with mypy and pyright, from the built wheel
+	$(PYTEST) tests/typing_tests
 
 bench: $(READY) ## Print the benchmarks
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done

@@ -1,4 +1,4 @@
-"""Offer the commands, each loaded when it is called: the client's need nothing of the server's."""
+"""Offer the commands. Each is loaded when it is called: the client's commands need no package of the server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from typer.core import TyperGroup
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "upload": ("gateway.cli.upload", "Upload files and wait for the verdict."),
+        "upload": ("gateway.cli.upload", "Send files and wait until they are checked."),
+        "ls": ("gateway.cli.list_uploads", "List uploads."),
+        "status": ("gateway.cli.status", "Show uploads."),
+        "get": ("gateway.cli.get", "Fetch ready files."),
+        "rm": ("gateway.cli.rm", "Abort uploads."),
         "watch": ("gateway.cli.watch", "Show how far an upload is."),
+        "token": ("gateway.cli.upload_token", "Make, list and revoke upload tokens."),
         "inspect": ("gateway.cli.inspect", "Say what a file is and whether it would be accepted."),
         "dev": ("gateway.cli.dev", "Run everything on this machine, embedded database and store included."),
         "serve": ("gateway.cli.serve", "Run the API."),
@@ -47,6 +52,7 @@ class LazyCommands(TyperGroup):
                 raise
             typer.echo(f"`gateway {cmd_name}` needs the server: pip install 'upload-gateway[server]'", err=True)
             raise typer.Exit(1) from None
+        _make_plain(command)
         command.name = cmd_name
         command.short_help = summary
         return command
@@ -61,7 +67,22 @@ class LazyCommands(TyperGroup):
         super(TyperGroup, self).format_help(ctx, formatter)
 
 
-app = typer.Typer(cls=LazyCommands, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+def _make_plain(command: Any) -> None:
+    """Give a command and its own commands plain help: rich's boxes in some of them would be a second style."""
+    command.rich_markup_mode = None
+    for inner in getattr(command, "commands", {}).values():
+        _make_plain(inner)
+
+
+app = typer.Typer(
+    cls=LazyCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # A traceback with the values of all variables could show a key.
+    pretty_exceptions_enable=False,
+    # Inherited by every command.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()

@@ -2,123 +2,96 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from queue import SimpleQueue
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.upload_display import Display
-from gateway.client import (
-    AlreadyUploading,
-    Client,
-    ClientError,
-    GatewayProblem,
-    InvalidRequest,
-    Retry,
-    SourceError,
-    TooLarge,
-    Upload,
-    UploadCancelled,
+from gateway.cli.client_options import (
+    DEFAULT_TRIES,
+    AsJson,
+    Exit,
+    Key,
+    Quiet,
+    Tries,
+    Url,
+    connected,
+    error_record,
+    exit_of,
+    metadata_of,
+    print_json,
 )
-from gateway.client.workers import run_parallel
+from gateway.cli.upload_display import Display
+from gateway.cli.upload_inputs import STDIN, files_of, size_of
+from gateway.client import Client, ClientError, FileToSend, Outcome, Progress
+from gateway.client.source import plain_name
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-# More than this and the files of one command only wait for each other's parts.
+# More files at once only wait for each other's parts.
 _MAX_FILES_AT_ONCE = 4
-
-
-class Exit(IntEnum):
-    """Name the exit codes; with several files the highest one wins."""
-
-    READY = 0
-    REJECTED = 1
-    USAGE = 2
-    UNAVAILABLE = 3
-    SOURCE = 4
-    INTERRUPTED = 130
-    TERMINATED = 143
+_STOPPED = "stopped; run the same command to go on"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Hold how one file ended."""
+class Result:
+    """Hold how one file ended, as a line for people and as an object for programs."""
 
-    file: Path
-    code: Exit
+    file: str
     seconds: float
-    upload: Upload | None = None
-    error: ClientError | None = None
+    outcome: Outcome
+    resumed_bytes: int = 0
+
+    @property
+    def code(self) -> Exit:
+        """Return the exit code of this file."""
+        return exit_of(self.outcome.error or self.outcome.upload or ClientError())
 
     @property
     def text(self) -> str:
-        """Say it in one line."""
-        if self.upload is None:
-            return f"{self.file}: {self.error}"
-        line = f"{self.file}: {self.upload.state} {self.upload.upload_id}"
-        if self.upload.rejection is not None:
-            line += f" ({self.upload.rejection.code}: {self.upload.rejection.detail})"
+        """Return one line."""
+        upload = self.outcome.upload
+        if upload is None:
+            return f"{self.file}: {self.outcome.error}"
+        line = f"{self.file}: {upload.state} {upload.upload_id}"
+        if upload.rejection is not None:
+            line += f" ({upload.rejection.code}: {upload.rejection.detail})"
+        elif not upload.is_final:
+            line += " (the check goes on: `gateway status` shows its end)"
         return line
 
     @property
     def record(self) -> dict[str, Any]:
-        """Say it as the object `--json` prints; `error` is there exactly when the file got no final answer."""
-        record: dict[str, Any] = {"file": str(self.file), "seconds": round(self.seconds, 3)}
-        if self.upload is not None:
+        """Return the object that `--json` prints; `error` is there only when the file got no final answer."""
+        record: dict[str, Any] = {"file": plain_name(self.file), "seconds": round(self.seconds, 3)}
+        upload, error = self.outcome.upload, self.outcome.error
+        if upload is not None:
             record |= {
-                "upload_id": self.upload.upload_id,
-                "state": self.upload.state,
-                "filename": self.upload.filename,
-                "size_bytes": self.upload.size_bytes,
+                "upload_id": upload.upload_id,
+                "state": upload.state,
+                "filename": upload.filename,
+                "size_bytes": upload.size_bytes,
+                "content_type": upload.content_type,
             }
-            if self.upload.rejection is not None:
-                record["rejection"] = {"code": self.upload.rejection.code, "detail": self.upload.rejection.detail}
-        if self.error is not None:
-            code = self.error.code if isinstance(self.error, GatewayProblem) else error_word(self.error)
-            record["error"] = {"code": code, "detail": str(self.error)}
+            if upload.rejection is not None:
+                record["rejection"] = {"code": upload.rejection.code, "detail": upload.rejection.detail}
+            if not upload.is_final:
+                error = ClientError("the check goes on", advice="Ask for the upload later.")
+        if self.resumed_bytes:
+            record["resumed_bytes"] = self.resumed_bytes
+        if error is not None:
+            record["error"] = error_record(error)
         return record
 
 
-def error_word(error: ClientError) -> str:
-    """Return the stable word for an error that is not the gateway's: the class name in snake_case."""
-    name = type(error).__name__
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-
-
-def exit_of(result: Upload | ClientError) -> Exit:
-    """Return the exit code for how a file ended."""
-    if isinstance(result, Upload):
-        if result.state == "ready":
-            return Exit.READY
-        return Exit.REJECTED if result.is_final else Exit.UNAVAILABLE
-    if isinstance(result, (InvalidRequest, TooLarge)):
-        return Exit.REJECTED
-    if isinstance(result, (SourceError, AlreadyUploading)):
-        return Exit.SOURCE
-    return Exit.INTERRUPTED if isinstance(result, UploadCancelled) else Exit.UNAVAILABLE
-
-
-def _metadata(pairs: list[str]) -> Mapping[str, str]:
-    metadata = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name:
-            raise typer.BadParameter(f"{pair!r} is not of the form name=value", param_hint="--metadata")
-        metadata[name] = value
-    return metadata
-
-
 @dataclass(frozen=True, slots=True)
-class Order:
+class Options:
     """Hold what the command line asks for, for each file alike."""
 
     content_type: str | None
@@ -130,43 +103,97 @@ class Order:
 
 @app.command()
 def upload(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files to send.", show_default=False)],
-    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="Address of the gateway.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str, typer.Option(envvar="GATEWAY_API_KEY", help="API key; better in the environment than here.")
-    ] = "",
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Files, patterns, folders (-r) or `-`.", show_default=False)
+    ],
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Send the files of folders.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name to declare, needed for standard input (`-`).")] = None,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Parts in flight at once.")] = 4,
     content_type: Annotated[str | None, typer.Option(help="Type to declare, e.g. audio/mpeg.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the upload.")] = None,
     no_checksums: Annotated[bool, typer.Option("--no-checksums", help="Do not sign each part's SHA-256.")] = False,
-    no_resume: Annotated[bool, typer.Option("--no-resume", help="Neither go on with nor remember an upload.")] = False,
+    no_resume: Annotated[bool, typer.Option("--no-resume", help="Neither resume nor record an upload.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the check after the last byte.")] = 600.0,
-    tries: Annotated[int, typer.Option(min=1, max=100, help="Tries of a request before giving up.")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each file.")] = False,
+    tries: Tries = DEFAULT_TRIES,
+    url: Url = None,
+    key: Key = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send files and wait until they are ready or rejected.
 
-    Ctrl-C stops; the same command goes on where it stopped.
+    After Ctrl-C run the same command to go on. The files of a folder get their path as the metadata `path`.
 
-    Exit codes: 0 every file is ready, 1 a file was rejected or refused, 2 the command is wrong, 3 gateway or store did
-    not answer or the check goes on, 4 a file cannot be read, changed, or is being sent already, 130 interrupted,
-    143 terminated.
+    Exit codes: 0 every file is ready, 1 a file was rejected or refused, 2 the command is wrong, 3 the gateway or the
+    store did not answer or the check goes on, 4 a file cannot be read, changed, or is being sent already, 130
+    interrupted, 143 terminated.
     """
-    if not key:
-        raise typer.BadParameter("an API key is needed: set GATEWAY_API_KEY", param_hint="--key")
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing:
-        raise typer.BadParameter(f"no such file: {', '.join(missing)}", param_hint="FILE")
-    # Named twice (a pattern and a name) it is one file.
-    files = list(dict.fromkeys(files))
-    order = Order(content_type, _metadata(metadata or []), not no_checksums, not no_resume, wait)
-    try:
-        client = Client(url, key, parallel=parallel, retry=Retry(attempts=tries))
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint="--url") from exc
-    with client, Display(files, quiet=as_json and not sys.stderr.isatty()) as display:
-        code = _Crew(client, files, order, display, as_json=as_json).send()
+    given = metadata_of(metadata)
+    chosen = files_of(files, name=name, recursive=recursive)
+    options = Options(content_type, given, not no_checksums, not no_resume, wait)
+    # Bars would mix with the objects where both go to the same terminal.
+    bars = not (as_json and sys.stdout.isatty())
+    quiet = quiet or (as_json and not sys.stderr.isatty())
+    display = Display([_label(file) for file in chosen], [size_of(file) for file in chosen], quiet=quiet, bars=bars)
+    with connected(url, key, tries=tries, parallel=parallel) as client, display:
+        code = Uploader(client, chosen, options, display, as_json=as_json).send()
     raise typer.Exit(code)
+
+
+class Uploader:
+    """Send files, a few at once, and print the result of each as soon as it ends."""
+
+    def __init__(
+        self, client: Client, files: list[FileToSend], options: Options, display: Display, *, as_json: bool
+    ) -> None:
+        self._client = client
+        self._files = [
+            FileToSend(file.source, file.filename, options.content_type, {**file.metadata, **options.metadata})
+            for file in files
+        ]
+        self._numbers = {id(file): number for number, file in enumerate(self._files)}
+        self._options = options
+        self._display = display
+        self._as_json = as_json
+        self._started: dict[int, float] = {}
+
+    def send(self) -> Exit:
+        """Return the exit code of the whole command."""
+        code = Exit.READY
+        outcomes = self._client.upload_many(
+            self._files,
+            files_at_once=min(_MAX_FILES_AT_ONCE, len(self._files)),
+            checksums=self._options.checksums,
+            resume=self._options.resume,
+            wait_seconds=self._options.wait_seconds,
+            progress=self._show,
+        )
+        with stopping_on_signals(self._stopped) as stopped:
+            for outcome in outcomes:
+                code = max(code, self._print(outcome))
+        return stopped[0] if stopped else code
+
+    def _show(self, file: FileToSend, progress: Progress) -> None:
+        number = self._numbers[id(file)]
+        self._started.setdefault(number, monotonic())
+        self._display.show(number, progress)
+
+    def _print(self, outcome: Outcome) -> Exit:
+        number = self._numbers[id(outcome.file)]
+        self._display.finish(number)
+        seconds = monotonic() - self._started.get(number, monotonic())
+        result = Result(_label(outcome.file), seconds, outcome, self._display.resumed_bytes(number))
+        if self._as_json:
+            print_json(result.record)
+        elif result.code is Exit.READY:
+            self._display.say(result.text, out=True)
+        else:
+            self._display.say_error(result.text)
+        return result.code
+
+    def _stopped(self) -> None:
+        streams = any(file.source is sys.stdin.buffer for file in self._files)
+        self._display.say_error("stopped" if streams else _STOPPED)
 
 
 class _Terminated(BaseException):
@@ -177,64 +204,20 @@ def _on_term(*_: object) -> None:
     raise _Terminated
 
 
-class _Crew:
-    """Send files, a few at once; their parts share the client's slots."""
+@contextmanager
+def stopping_on_signals(stopped: Callable[[], None]) -> Iterator[list[Exit]]:
+    """Call *stopped* when Ctrl-C or SIGTERM ends the block; the list then has the exit code."""
+    codes: list[Exit] = []
+    previous = signal.signal(signal.SIGTERM, _on_term)
+    try:
+        yield codes
+    except (KeyboardInterrupt, _Terminated) as exc:
+        stopped()
+        codes.append(Exit.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Exit.TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
-    def __init__(self, client: Client, files: list[Path], order: Order, display: Display, *, as_json: bool) -> None:
-        self._client = client
-        self._files = files
-        self._order = order
-        self._display = display
-        self._as_json = as_json
-        self._cancel = threading.Event()
-        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        self._code = Exit.READY
 
-    def send(self) -> Exit:
-        """Return the exit code of the whole command."""
-        previous = signal.signal(signal.SIGTERM, _on_term)
-        try:
-            run_parallel(
-                range(len(self._files)), self._one, threads=_MAX_FILES_AT_ONCE, stop=self._cancel, tick=self._tell
-            )
-        except (KeyboardInterrupt, _Terminated) as exc:
-            self._display.say("stopped; the same command goes on where it stopped")
-            self._code = Exit.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Exit.TERMINATED
-        finally:
-            signal.signal(signal.SIGTERM, previous)
-        return self._code
-
-    def _one(self, number: int) -> None:
-        file = self._files[number]
-        started = time.monotonic()
-        result: Upload | ClientError
-        try:
-            result = self._client.upload(
-                file,
-                content_type=self._order.content_type,
-                metadata=self._order.metadata,
-                checksums=self._order.checksums,
-                resume=self._order.resume,
-                wait_seconds=self._order.wait_seconds,
-                progress=self._display.listener(number),
-                cancel=self._cancel,
-            )
-        except ClientError as exc:
-            result = exc
-        seconds = time.monotonic() - started
-        self._display.finish(number)
-        if isinstance(result, Upload):
-            error = None if result.is_final else ClientError("the check goes on; ask for the upload later")
-            self._outcomes.put(Outcome(file, exit_of(result), seconds, result, error))
-        else:
-            self._outcomes.put(Outcome(file, exit_of(result), seconds, None, result))
-
-    def _tell(self) -> None:
-        """Print what ended since the last look; called in the main thread only."""
-        while not self._outcomes.empty():
-            outcome = self._outcomes.get()
-            self._code = max(self._code, outcome.code)
-            if self._as_json:
-                typer.echo(json.dumps(outcome.record, ensure_ascii=False))
-            else:
-                self._display.say(outcome.text, out=outcome.code is Exit.READY)
+def _label(file: FileToSend) -> str:
+    """Return the name of a file as the command line has it."""
+    return str(file.source) if isinstance(file.source, Path) else STDIN

@@ -114,10 +114,13 @@ def _join(workers: list[threading.Thread], stop: threading.Event) -> None:
         timeout = timeout if not thread.is_alive() else 0.0
 
 
-def run_each(items: Iterable[Item], work: Callable[[Item], Result], *, threads: int) -> Iterator[Result]:
+def run_each(
+    items: Iterable[Item], work: Callable[[Item], Result], *, threads: int, cancel: Callable[[], None]
+) -> Iterator[Result]:
     """Yield the results of *work* in the order in which they come, with up to *threads* at once; it must not raise.
 
-    Items are read only when a thread is free, so *items* may be endless. Closing the iterator starts no more items.
+    Items are read only when a thread is free, so *items* may be endless. When the iterator is closed, or an exception
+    such as KeyboardInterrupt ends it, no more items are started and *cancel* is called.
     """
     waiting, source_lock, stop = iter(items), threading.Lock(), threading.Event()
     results: queue.Queue[Result | BaseException | None] = queue.Queue()
@@ -147,8 +150,12 @@ def run_each(items: Iterable[Item], work: Callable[[Item], Result], *, threads: 
                 raise result
             else:
                 yield result
+    except BaseException:
+        cancel()
+        raise
     finally:
         stop.set()
+        _join(workers, stop)
 
 
 def _next_result(results: queue.Queue[T]) -> T:

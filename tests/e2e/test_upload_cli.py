@@ -228,9 +228,9 @@ def test_wrong_commands(command: Command, tone: Path, arguments: list[str]) -> N
 
 
 def test_a_gateway_that_is_not_there(command: Command, tone: Path) -> None:
-    """Nothing listening there: exit code 3 and one line."""
+    """Nothing listening there: exit code 3, and with -q one line."""
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    code, out, err = command("--url", url, "--tries", "2", tone)
+    code, out, err = command("-q", "--url", url, "--tries", "2", tone)
     assert (code, out, len(err.splitlines())) == (3, "", 1)
     assert "does not answer" in err
 

@@ -157,7 +157,8 @@ class AsyncClient(AsyncUploadCalls):
 
         The failure of one file does not end the others: its outcome has `error`. Files are taken from *files* when
         they can be sent, so that *files* may be a generator of any length. `FileToSend` gives one file a name, type or
-        metadata of its own, over *metadata*. The other arguments are those of `upload`.
+        metadata of its own, over *metadata*. The other arguments are those of `upload`. Closing the iterator stops the
+        files that are being sent, and sets *cancel*.
         """
         stop = cancel or threading.Event()
 
@@ -180,12 +181,8 @@ class AsyncClient(AsyncUploadCalls):
                 return Outcome(file, error=failure_of(exc))
             return Outcome(file, upload=upload)
 
-        try:
-            async for outcome in self._driver.each(files, send, files_at_once):
-                yield outcome
-        finally:
-            if cancel is None:
-                stop.set()
+        async for outcome in self._driver.each(files, send, files_at_once, stop.set):
+            yield outcome
 
     async def download(
         self,

@@ -177,8 +177,10 @@ class AsyncDriver:
         )
         return await _on_thread(work, stop)
 
-    async def each(self, items: Iterable[Item], work: Callable[[Item], Awaitable[T]], limit: int) -> AsyncIterator[T]:
-        """Yield the results of *work* in the order in which they come, with up to *limit* at once."""
+    async def each(
+        self, items: Iterable[Item], work: Callable[[Item], Awaitable[T]], limit: int, cancel: Callable[[], None]
+    ) -> AsyncIterator[T]:
+        """Yield the results of *work* in the order in which they come, with up to *limit* at once; see `run_each`."""
         waiting = iter(items)
         running: set[asyncio.Future[T]] = set()
         try:
@@ -190,6 +192,9 @@ class AsyncDriver:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield task.result()
+        except BaseException:
+            cancel()
+            raise
         finally:
             for task in running:
                 task.cancel()

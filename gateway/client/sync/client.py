@@ -154,7 +154,8 @@ class Client(UploadCalls):
 
         The failure of one file does not end the others: its outcome has `error`. Files are taken from *files* when
         they can be sent, so that *files* may be a generator of any length. `FileToSend` gives one file a name, type or
-        metadata of its own, over *metadata*. The other arguments are those of `upload`.
+        metadata of its own, over *metadata*. The other arguments are those of `upload`. Closing the iterator stops the
+        files that are being sent, and sets *cancel*.
         """
         stop = cancel or threading.Event()
 
@@ -177,12 +178,8 @@ class Client(UploadCalls):
                 return Outcome(file, error=failure_of(exc))
             return Outcome(file, upload=upload)
 
-        try:
-            for outcome in self._driver.each(files, send, files_at_once):
-                yield outcome
-        finally:
-            if cancel is None:
-                stop.set()
+        for outcome in self._driver.each(files, send, files_at_once, stop.set):
+            yield outcome
 
     def download(
         self,

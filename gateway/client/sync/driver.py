@@ -162,9 +162,11 @@ class Driver:
         """Fetch one file."""
         return self._transfers.download(upload_id, destination, overwrite=overwrite, progress=progress, cancel=cancel)
 
-    def each(self, items: Iterable[Item], work: Callable[[Item], T], limit: int) -> Iterator[T]:
-        """Yield the results of *work* in the order in which they come, with up to *limit* at once."""
-        return run_each(items, work, threads=limit)
+    def each(
+        self, items: Iterable[Item], work: Callable[[Item], T], limit: int, cancel: Callable[[], None]
+    ) -> Iterator[T]:
+        """Yield the results of *work* in the order in which they come, with up to *limit* at once; see `run_each`."""
+        return run_each(items, work, threads=limit, cancel=cancel)
 
 
 def timeout_of(call: Call[T], timeout: httpx.Timeout) -> httpx.Timeout:
