@@ -53,6 +53,7 @@ def policy_of(settings: Settings) -> Policy:
         part_url_seconds=settings.part_url_seconds,
         download_url_seconds=settings.download_url_seconds,
         upload_seconds=settings.upload_seconds,
+        upload_max_seconds=settings.upload_max_seconds,
         complete_budget_seconds=settings.complete_budget_seconds,
         lease_seconds=settings.lease_seconds,
         idempotency_seconds=settings.idempotency_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from gateway.database.engine import Database
@@ -23,6 +24,22 @@ async def find(database: Database, principal: Principal, upload_id: UUID) -> Upl
         {"id": upload_id, "tenant_id": principal.tenant_id, "token_id": principal.token_id},
     )
     return upload_of(row) if row else None
+
+
+async def extend(database: Database, upload_id: UUID, *, seconds: int, max_seconds: int) -> datetime | None:
+    """Let an open upload expire *seconds* from now, at most *max_seconds* after its creation; return the new time.
+
+    Returns None for an upload that is not open, has expired, or would expire sooner than it does.
+    """
+    row = await database.fetch_one(
+        """UPDATE uploads SET expires_at = least(
+            now() + make_interval(secs => %(seconds)s), created_at + make_interval(secs => %(max_seconds)s))
+        WHERE id = %(id)s AND state = 'uploading' AND expires_at > now() AND expires_at < least(
+            now() + make_interval(secs => %(seconds)s), created_at + make_interval(secs => %(max_seconds)s))
+        RETURNING expires_at""",
+        {"id": upload_id, "seconds": seconds, "max_seconds": max_seconds},
+    )
+    return row["expires_at"] if row else None
 
 
 async def find_assembly(database: Database, upload_id: UUID) -> list[StoredPart] | None:

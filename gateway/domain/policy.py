@@ -32,6 +32,7 @@ class Policy:
     part_url_seconds: int
     download_url_seconds: int
     upload_seconds: int
+    upload_max_seconds: int
     complete_budget_seconds: float
     lease_seconds: float
     idempotency_seconds: int

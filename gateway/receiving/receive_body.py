@@ -13,6 +13,7 @@ from gateway.domain.upload import Upload
 from gateway.receiving.receive_form import check_sha256, require_accepted
 from gateway.receiving.session import Reception
 from gateway.uploads.access import load, require_uploading
+from gateway.uploads.expiry import extend_expiry
 
 
 async def stream_content(
@@ -30,7 +31,7 @@ async def stream_content(
     and the file can be sent again. Raises NotFound, Gone, WrongState, FileMismatch when the body is longer or shorter
     than declared, and what `stream_form` raises.
     """
-    upload = await load(gateway, principal, upload_id)
+    upload = await extend_expiry(gateway, await load(gateway, principal, upload_id))
     require_uploading(gateway, upload)
     declared = upload.declared_size_bytes
     if declared is None or upload.plan is None or upload.part_checksums is not None:

@@ -51,6 +51,8 @@ class Settings(
     def _consistent(self) -> Self:
         if self.min_part_size > self.max_part_size:
             raise ValueError("GATEWAY_MIN_PART_SIZE is larger than GATEWAY_MAX_PART_SIZE")
+        if self.upload_max_seconds < self.upload_seconds:
+            raise ValueError("GATEWAY_UPLOAD_MAX_SECONDS is less than GATEWAY_UPLOAD_SECONDS")
         if (self.s3_signing_access_key_id is None) != (self.s3_signing_secret_access_key is None):
             raise ValueError("the signing key needs both its id and its secret")
         if (self.s3_download_access_key_id is None) != (self.s3_download_secret_access_key is None):

@@ -28,7 +28,14 @@ class TimeSettings(SettingGroup):
     upload_seconds: int = Field(
         86_400,
         ge=60,
-        description="Time from create until an unfinished upload expires and its parts are removed, seconds.",
+        description="Time without activity until an unfinished upload expires and its parts are removed, seconds. "
+        "Signing a part or sending a raw body is activity.",
+    )
+    upload_max_seconds: int = Field(
+        604_800,
+        ge=60,
+        description="Longest life of an unfinished upload since its creation, whatever its activity, seconds. "
+        "S3 lifecycle rules commonly remove parts after 7 days.",
     )
     complete_budget_seconds: float = Field(
         20.0, gt=0, description="Time `complete` works inside the request before it answers 202, seconds."

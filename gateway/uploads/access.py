@@ -39,8 +39,18 @@ async def require_live(gateway: Gateway, principal: Principal) -> None:
 
 def require_uploading(gateway: Gateway, upload: Upload) -> str:
     """Return the multipart_upload_id if parts may still come; raise Gone once expired, WrongState in other states."""
-    overdue = upload.state is State.UPLOADING and upload.expires_at <= gateway.now()
-    if upload.state is State.EXPIRED or overdue:
+    multipart_upload_id = require_open(upload)
+    if upload.expires_at <= gateway.now():
+        raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
+    return multipart_upload_id
+
+
+def require_open(upload: Upload) -> str:
+    """Return the multipart_upload_id of an upload that is uploading, expired or not.
+
+    Raises Gone once the sweep expired it, WrongState in other states.
+    """
+    if upload.state is State.EXPIRED:
         raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
     if upload.state is not State.UPLOADING or upload.multipart_upload_id is None:
         raise WrongState(f"The upload is {upload.state}, not uploading.", state=upload.state.value)

@@ -23,8 +23,9 @@ from gateway.domain.parts import (
 from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, LEASED_STATES, State, Upload
 from gateway.storage.errors import NoSuchUpload
-from gateway.uploads.access import load, require_uploading, wait_until
+from gateway.uploads.access import load, require_open, wait_until
 from gateway.uploads.copy_form import claim_copy, copy_form, find_posted_file
+from gateway.uploads.expiry import require_not_too_late
 from gateway.uploads.process import PROCESS_TASK, process
 
 _ANSWERS = FINAL_STATES | {State.UPLOADING}
@@ -104,7 +105,8 @@ async def _choose_and_claim(
     """
     if upload.on_disk:
         return await _claim(gateway, upload, None, receiver_token)
-    multipart_upload_id = require_uploading(gateway, upload)
+    multipart_upload_id = require_open(upload)
+    require_not_too_late(gateway, upload)
     if upload.is_post_upload:
         return await _copy_and_claim(gateway, upload, multipart_upload_id, named)
     # Whoever receives the file names every part of it.
@@ -197,7 +199,6 @@ async def _claim(
         lease_token=uuid4(),
         lease_seconds=seconds,
         assembly=assembly,
-        expired_only=False,
         receiver_token=receiver_token,
     )
     async with gateway.database.transaction() as connection:

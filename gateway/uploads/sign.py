@@ -14,6 +14,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
 from gateway.storage.presign import PartToSign, SignedRequest
 from gateway.uploads.access import load, require_uploading
+from gateway.uploads.expiry import extend_expiry
 from gateway.uploads.list_parts import check_room
 
 MAX_PARTS_A_CALL = 1000
@@ -45,7 +46,7 @@ async def sign(
     Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum;
     TooLarge for an upload without a plan that is over its limit or would be.
     """
-    upload = await load(gateway, principal, upload_id)
+    upload = await extend_expiry(gateway, await load(gateway, principal, upload_id))
     if upload.plan is None:
         require_uploading(gateway, upload)
         await check_room(gateway, principal, upload, [part.part_number for part in wanted])
