@@ -296,7 +296,7 @@ async def test_parts_that_the_store_lost_end_in_rejected(api: Api) -> None:
 
 
 async def test_b5_the_sweeper_expires_what_is_late_and_leaves_what_is_not(api: Api) -> None:
-    """An upload past its time is expired and its parts are gone; sign says 410 before and complete after it; others stay."""
+    """An upload past its time is expired and its parts are gone: sign and then complete say 410. Others stay."""
     body = mp3_bytes()
     late, early = await api.create(body), await api.create(body)
     await api.put(late, body)
