@@ -16,6 +16,7 @@ from gateway.database.engine import Database
 from gateway.database.notify import NOTIFY_CHANNEL
 from gateway.database.queue import JobQueue
 from gateway.detection import ClamdScanner, Scanner
+from gateway.domain.origins import origin_of
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
 from gateway.events.feeds import Feeds
@@ -23,12 +24,14 @@ from gateway.events.wakeups import Wakeups
 from gateway.outbound.public_http import WebhookSender
 from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.settings import Settings
+from gateway.startup.probes import ProbeTargets
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
 from gateway.storage.policies import StoreKeys
 from gateway.storage.presign import Presigner
-from gateway.storage.s3 import open_store
+from gateway.storage.s3 import S3Store, open_store
 from gateway.storage.sigv4 import Credentials
+from gateway.storage.store_checks import StoreChecks
 from gateway.streaming.buffers import Slots
 from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
 from gateway.streaming.send_queue import Senders
@@ -58,6 +61,7 @@ def policy_of(settings: Settings) -> Policy:
         lease_seconds=settings.lease_seconds,
         idempotency_seconds=settings.idempotency_seconds,
         keep_ended_seconds=settings.keep_ended_seconds,
+        part_checksums_required=settings.part_checksums == "required",
     )
 
 
@@ -116,6 +120,31 @@ def _presigner(settings: Settings, clock: StoreClock, key_id: str | None, secret
     credentials = _credentials(key_id, secret) or config.credentials
     endpoint = settings.s3_public_endpoint or settings.s3_endpoint
     return Presigner(endpoint, config.bucket, config.region, credentials, config.addressing_style, clock)
+
+
+def probe_targets_of(settings: Settings, store: S3Store) -> ProbeTargets:
+    """Collect what the probes need: the gateway's own store, and the address and key that clients use."""
+    config = store_config_of(settings)
+    signing = _credentials(settings.s3_signing_access_key_id, settings.s3_signing_secret_access_key)
+    endpoint = settings.s3_public_endpoint or settings.s3_endpoint
+    return ProbeTargets(
+        store=store,
+        config=config,
+        public=replace(config, endpoint=endpoint, credentials=signing or config.credentials),
+        uploads=presigner_of(settings, store.clock),
+        downloads=download_presigner_of(settings, store.clock),
+        prefix=settings.s3_object_key_prefix,
+        origins=page_origins_of(settings),
+    )
+
+
+def page_origins_of(settings: Settings) -> tuple[str, ...]:
+    """Return the origins of pages that may use the store, the gateway's own upload page among them."""
+    origins = settings.allowed_origins
+    if settings.upload_page == "off" or settings.public_url is None:
+        return origins
+    own = origin_of(settings.public_url)
+    return origins if own is None or own in origins else (*origins, own)
 
 
 def token_signer_of(settings: Settings) -> TokenSigner | None:
@@ -204,13 +233,12 @@ async def open_gateway(settings: Settings, *, wait_for_database: bool = True) ->
     url = database_address_of(settings).session_url
     wakeups = Wakeups(url, NOTIFY_CHANNEL)
     clock = StoreClock(utc_now)
-    config = store_config_of(settings)
     work = Work()
     webhooks = webhooks_of(settings)
     await database.open(wait_seconds=30.0 if wait_for_database else None)
     try:
         async with AsyncExitStack() as parts:
-            store = await parts.enter_async_context(open_store(config, clock))
+            store = await parts.enter_async_context(open_store(store_config_of(settings), clock))
             if webhooks is not None:
                 await parts.enter_async_context(webhooks.sender.opened())
             await wakeups.open()
@@ -220,7 +248,8 @@ async def open_gateway(settings: Settings, *, wait_for_database: bool = True) ->
                 key_prefix=settings.s3_object_key_prefix,
                 database=database,
                 store=store,
-                store_config=config,
+                store_config=store_config_of(settings),
+                store_checks=StoreChecks(settings.unsafe_store),
                 presigner=presigner_of(settings, clock),
                 download_presigner=download_presigner_of(settings, clock),
                 queue=JobQueue(url, timeout_seconds=settings.database_timeout_seconds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
+from gateway.storage.store_checks import StoreChecks
 from gateway.streaming.limits import Streams
 
 logger = logging.getLogger(__name__)
@@ -90,3 +91,4 @@ class Gateway:
     scanner: Scanner | None = None
     scanner_policy: ScannerPolicy = "fail_closed"
     webhooks: Webhooks | None = None
+    store_checks: StoreChecks = field(default_factory=StoreChecks)

@@ -32,9 +32,9 @@ from gateway.api import (
 )
 from gateway.api.requests import Authenticate
 from gateway.api.uppy import companion, s3_xml, sign_request
-from gateway.bootstrap import open_gateway
+from gateway.bootstrap import open_gateway, probe_targets_of
 from gateway.settings import Settings
-from gateway.startup.check_forgery import report_forgery
+from gateway.startup.check_store import check_store
 
 BODIES: list[type[BaseModel]] = [
     models.CreateUpload,
@@ -48,18 +48,23 @@ BODIES: list[type[BaseModel]] = [
 
 
 @asynccontextmanager
-async def _lifespan(settings: Settings, app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(settings: Settings, probe_store: bool, app: FastAPI) -> AsyncIterator[None]:
     async with open_gateway(settings, wait_for_database=False) as gateway:
         app.state.gateway = gateway
-        trying = asyncio.create_task(report_forgery(gateway.store_config, settings.s3_object_key_prefix))
-        async with page.pages_admitted(settings, gateway):
-            yield
-        trying.cancel()
-        await asyncio.gather(trying, return_exceptions=True)
+        probing: list[asyncio.Task[None]] = []
+        if probe_store:
+            # In the background: a slow store must not keep the API from starting. Uploads wait for the results.
+            gateway.store_checks.begin()
+            targets = probe_targets_of(settings, gateway.store)
+            probing.append(asyncio.create_task(check_store(targets, gateway.store_checks)))
+        yield
+        for task in probing:
+            task.cancel()
+        await asyncio.gather(*probing, return_exceptions=True)
 
 
-def create_app(settings: Settings, authenticate: Authenticate | None = None) -> FastAPI:
-    """Build the application; it opens database and store when its lifespan begins.
+def create_app(settings: Settings, authenticate: Authenticate | None = None, *, probe_store: bool = True) -> FastAPI:
+    """Build the application. When its lifespan begins it opens database and store, and probes the store.
 
     *authenticate* returns the principal of a request that an outer application knows, or None: then keys and tokens
     decide.
@@ -68,7 +73,7 @@ def create_app(settings: Settings, authenticate: Authenticate | None = None) -> 
         title="Upload gateway",
         version=version("upload-gateway"),
         description="Presigned uploads to S3-compatible storage that are checked before they are called ready.",
-        lifespan=partial(_lifespan, settings),
+        lifespan=partial(_lifespan, settings, probe_store),
         root_path_in_servers=settings.public_url is None,
         docs_url=None,
         redoc_url=None,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gateway.api.answers import json_response
-from gateway.api.requests import gateway_of
+from gateway.api.requests import gateway_of, principal_of
 from gateway.context import Gateway
 from gateway.database import schema
 from gateway.domain.errors import GatewayError
+from gateway.domain.principal import require_key
 
 router = APIRouter(tags=["health"])
 
@@ -28,11 +29,24 @@ class Health(BaseModel):
     status: str
 
 
+class StoreProbe(BaseModel):
+    """One probe of the store: what it tried, what it found, and the cure."""
+
+    name: str
+    tried: str
+    status: Literal["ok", "bad", "unknown"]
+    found: str
+    cure: str
+
+
 class Readiness(BaseModel):
     """Each part with `ok` or what is wrong."""
 
     status: str
     checks: dict[str, str]
+    store_probes: list[StoreProbe] | None = Field(
+        None, description="What the probes of the store found; only for callers with an API key."
+    )
 
 
 @router.get("/healthz", response_model=Health)
@@ -51,7 +65,20 @@ async def readyz(request: Request) -> Response:
     found = await asyncio.gather(_database(gateway), _migrations(gateway), _check(gateway.store.head_bucket()))
     checks = dict(zip(names, found, strict=True))
     ready = all(answer == "ok" for answer in found)
-    return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+    answer = {"status": "ok" if ready else "unavailable", "checks": checks, **await _store_probes(request, gateway)}
+    return json_response(answer, 200 if ready else 503)
+
+
+async def _store_probes(request: Request, gateway: Gateway) -> dict[str, Any]:
+    """Return what the probes found if the caller has an API key: how a store can be attacked is for its operator."""
+    if "authorization" not in request.headers:
+        return {}
+    try:
+        require_key(await principal_of(request))
+    except GatewayError:
+        return {}
+    shown = ("name", "tried", "status", "found", "cure")
+    return {"store_probes": [{name: getattr(probe, name) for name in shown} for probe in gateway.store_checks.results]}
 
 
 async def _database(gateway: Gateway) -> str:

@@ -93,6 +93,11 @@ class CreateUploadToken(Strict):
         "GATEWAY_ALLOWED_ORIGINS. For an origin that is not among those you allow pages in the store's CORS rules "
         "yourself: the gateway writes only GATEWAY_ALLOWED_ORIGINS there, and without a rule every part is refused.",
     )
+    part_checksums: Literal["optional", "required"] = Field(
+        "optional",
+        description="`required`: each upload of this token must be created with `part_checksums`. "
+        "GATEWAY_PART_CHECKSUMS may require them in any case.",
+    )
     allow_download: bool = Field(False, description="Whether it may also download its own uploads once they are ready.")
 
 
@@ -109,6 +114,7 @@ class UploadToken(BaseModel):
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    part_checksums: Literal["optional", "required"]
 
 
 class IssuedUploadToken(BaseModel):

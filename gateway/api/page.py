@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -20,12 +18,9 @@ from gateway.api.answers import json_response
 from gateway.api.rate_limits import count_stranger
 from gateway.api.requests import gateway_of
 from gateway.auth.api_keys import authenticate
-from gateway.context import Gateway
 from gateway.database import api_keys
 from gateway.domain.errors import Forbidden
-from gateway.domain.origins import origin_of
 from gateway.settings import Settings
-from gateway.startup.check_cors import report_pages
 from gateway.storage.address import BucketAddress
 from gateway.tokens.manage import NewToken, issue_token
 
@@ -80,32 +75,6 @@ class Asset:
         if coded:
             headers["content-encoding"] = "gzip"
         return Response(self.compressed if coded else self.body, headers=headers, media_type=self.media_type)
-
-
-@asynccontextmanager
-async def pages_admitted(settings: Settings, gateway: Gateway) -> AsyncIterator[None]:
-    """Let web pages use the store, in the background: a slow store must not keep the gateway from starting."""
-    origins = _page_origins(settings)
-    if not origins:
-        yield
-        return
-    endpoint = settings.s3_public_endpoint or settings.s3_endpoint
-    task = asyncio.create_task(report_pages(gateway.store_config, endpoint, origins))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _page_origins(settings: Settings) -> tuple[str, ...]:
-    """Add the gateway's own origin where its page is switched on: to the store it is a page like any other."""
-    origins = settings.allowed_origins
-    if settings.upload_page == "off" or settings.public_url is None:
-        return origins
-    own = origin_of(settings.public_url)
-    return origins if own is None or own in origins else (*origins, own)
 
 
 def routes(settings: Settings) -> APIRouter:

@@ -45,6 +45,7 @@ async def create_upload_token(request: Request, caller: KeyHolder) -> Response:
         metadata=body.metadata,
         allowed_origins=body.allowed_origins,
         allow_download=body.allow_download,
+        part_checksums_required=body.part_checksums == "required",
     )
     issued = await issue_token(gateway_of(request), caller, wanted)
     answer = {
@@ -97,4 +98,5 @@ def _answer(token: UploadToken) -> dict[str, Any]:
         "created_at": token.created_at,
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
+        "part_checksums": token.part_checksums or "optional",
     }

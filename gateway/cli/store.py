@@ -6,14 +6,21 @@ import asyncio
 import json
 from typing import Annotated
 
+import aiohttp
 import typer
 
-from gateway.bootstrap import store_keys_of
+from gateway.bootstrap import probe_targets_of, store_config_of, store_keys_of
 from gateway.cli.environment import fail, read_settings
 from gateway.dev.prepare import prepare_store
 from gateway.dev.processes import StackError
+from gateway.domain.errors import GatewayError
+from gateway.settings import Settings
+from gateway.startup.check_store import EXPOSED
+from gateway.startup.probes import probe_store
 from gateway.storage.policies import policies
+from gateway.storage.s3 import open_store
 from gateway.storage.seaweedfs_keys import seaweedfs_identities
+from gateway.storage.store_checks import ProbeResult
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Prepare and check the store.")
 
@@ -57,3 +64,28 @@ def print_policies(
     if keys is None:
         fail("Set GATEWAY_S3_SIGNING_ACCESS_KEY_ID, GATEWAY_S3_DOWNLOAD_ACCESS_KEY_ID and their secrets first.")
     typer.echo(json.dumps(seaweedfs_identities(keys, bucket, prefix), indent=2))
+
+
+@app.command()
+def check() -> None:
+    """Probe the store as clients use it, and print what each probe found and how to cure it.
+
+    The probes write a few bytes below the prefix and remove them. Ends with 1 when a probe finds that files are exposed
+    or the store does not answer, else with 0.
+    """
+    settings = read_settings()
+    try:
+        results = asyncio.run(_probe(settings))
+    except (GatewayError, TimeoutError) as error:
+        fail(f"The store at {settings.s3_endpoint} refuses or does not answer: {error}")
+    for result in results:
+        typer.echo(f"{result.status:<8} {result.name:<21} {result.tried}")
+        if result.status != "ok":
+            typer.echo(f"         {result.line()}")
+    if any(result.exposes_files for result in results):
+        fail(EXPOSED)
+
+
+async def _probe(settings: Settings) -> tuple[ProbeResult, ...]:
+    async with open_store(store_config_of(settings)) as store, aiohttp.ClientSession() as session:
+        return await probe_store(probe_targets_of(settings, store), session)

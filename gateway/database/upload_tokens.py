@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from gateway.database.engine import Connection, Database
 
 _COLUMNS = """id, tenant_id, key_id, policy, max_files, max_size_bytes, metadata, allowed_origins, created_at,
-    expires_at, revoked_at"""
+    expires_at, revoked_at, part_checksums"""
 
 _COUNTED = """token_id = upload_tokens.id AND state NOT IN ('aborted', 'expired')
     AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND coalesce(lease_until < now(), false))
@@ -39,6 +39,8 @@ class UploadToken:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    part_checksums: str | None = None
+    """`required`, or None where the setting of the gateway decides."""
     file_count: int = 0
 
 
@@ -51,9 +53,9 @@ async def insert(database: Database, token: UploadToken) -> None:
     await database.execute(
         """
 INSERT INTO upload_tokens (id, tenant_id, key_id, policy, max_files, max_size_bytes, metadata, allowed_origins,
-    created_at, expires_at)
+    created_at, expires_at, part_checksums)
 VALUES (%(id)s, %(tenant_id)s, %(key_id)s, %(policy)s, %(max_files)s, %(max_size_bytes)s, %(metadata)s,
-    %(allowed_origins)s, %(created_at)s, %(expires_at)s)""",
+    %(allowed_origins)s, %(created_at)s, %(expires_at)s, %(part_checksums)s)""",
         {
             "id": token.id,
             "tenant_id": token.tenant_id,
@@ -65,6 +67,7 @@ VALUES (%(id)s, %(tenant_id)s, %(key_id)s, %(policy)s, %(max_files)s, %(max_size
             "allowed_origins": list(token.allowed_origins),
             "created_at": token.created_at,
             "expires_at": token.expires_at,
+            "part_checksums": token.part_checksums,
         },
     )
 

@@ -18,6 +18,7 @@ from gateway.dev.choices import Choices
 from gateway.dev.prepare import ensure_database, prepare_database, prepare_store
 from gateway.dev.processes import Child, StackError
 from gateway.dev.store import StoreServer
+from gateway.dev.store_findings import store_findings
 from gateway.settings import Settings
 
 START_SECONDS = 60.0
@@ -83,6 +84,8 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
             children.append(child)
         worker.start()
         api.start_until(lambda: _ready(choices), START_SECONDS)
+        for line in store_findings(choices.address, choices.key):
+            report(line)
         yield RunningStack(choices, tuple(children))
 
 
@@ -114,9 +117,14 @@ def _child(choices: Choices, command: str, overrides: Mapping[str, str]) -> Chil
         name=f"gateway {command}",
         command=[sys.executable, "-m", "gateway", command],
         log=choices.data_dir / "logs" / f"{command}.log",
-        environment={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+        environment={**_inherited(), **environment, "PYTHONUNBUFFERED": "1"},
         stop_signals=((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)),
     )
+
+
+def _inherited() -> dict[str, str]:
+    """Return the user's environment without the store's administration key, which only this process needs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_S3_ADMIN_")}
 
 
 def _ready(choices: Choices) -> bool:

@@ -49,6 +49,13 @@ class ExtensionNotAllowed(Invalid):
     title = "Extension not allowed"
 
 
+class PartChecksumsRequired(Invalid):
+    """Each part needs its SHA-256 here: create the upload with `part_checksums: "sha256"`."""
+
+    code = "part_checksums_required"
+    title = "Part checksums required"
+
+
 class FileMismatch(Invalid):
     """The file is not the one that was declared."""
 

@@ -37,6 +37,7 @@ class Policy:
     lease_seconds: float
     idempotency_seconds: int
     keep_ended_seconds: int | None = None
+    part_checksums_required: bool = False
 
 
 def check_filename(filename: str) -> str:

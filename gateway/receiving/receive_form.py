@@ -78,7 +78,7 @@ class _Form:
             cut_by_client=True,
             directory=str(streams.directory.absolute()) if streams.destination == "disk" else None,
         )
-        created = await create(self._gateway, self._principal, wanted)
+        created = await create(self._gateway, self._principal, wanted, sent_by_gateway=True)
         self.reception = Reception(self._gateway, created.upload, ends_with_request=True)
         # A file on disk can be hashed afterwards, when the sum comes behind it; one in the store only on its way.
         with_sha256 = streams.destination == "store" or SHA256_FIELD in self.fields

@@ -45,6 +45,16 @@ class StoreSettings(SettingGroup):
     s3_addressing_style: Literal["path", "virtual"] = Field(
         "path", description="`path` (MinIO, SeaweedFS) or `virtual` (bucket in the host name, AWS)."
     )
+    unsafe_store: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="When a probe finds that one user could read or change another's file in the store: refuse uploads "
+        "(503 `store_unsafe`), or only warn in the log. `gateway store check` shows what was found.",
+    )
+    part_checksums: Literal["optional", "required"] = Field(
+        "optional",
+        description="Whether every upload must be created with `part_checksums`. Required in any case where a probe "
+        "finds that the store keeps half a part (versitygw). Uppy's routes cannot carry checksums and then refuse.",
+    )
     s3_object_key_prefix: str = Field("uploads", description="First segment of every object key.")
     s3_timeout_seconds: float = Field(
         10.0, gt=0, description="Longest wait for one answer of the store before it counts as failed, seconds."

@@ -1,8 +1,7 @@
-"""Let the allowed origins' pages use the store, and say where they cannot."""
+"""Let web pages of the allowed origins use the store, and name the origins that cannot."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,8 +12,6 @@ from gateway.domain.origins import example_of
 from gateway.storage import admin
 from gateway.storage.admin import CorsProbe
 from gateway.storage.models import StoreConfig
-
-logger = logging.getLogger(__name__)
 
 BY_HAND = (
     "allow it PUT and POST with every header, and expose ETag, in the CORS settings of the store "
@@ -27,11 +24,12 @@ NO_RIGHT = (
 PROXY = "look for a proxy that answers OPTIONS itself or drops CORS headers"
 
 
-async def admit_pages(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> list[str]:
-    """Make sure that pages of *origins* may send parts and forms; return a line for each that may not, and the remedy.
+async def check_cors(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> list[str]:
+    """Let pages of *origins* send parts and POST uploads; return one line for each that still cannot, with the cure.
 
-    The bucket's rules are touched only when something that a browser would ask is refused or hidden; rules of others
-    stay. *public_endpoint* is the address that clients use. Never raises for a store that refuses or does not answer.
+    The gateway adds a rule to the bucket only when the store refuses or hides something that a browser needs. Rules of
+    others stay. *public_endpoint* is the address that clients use. Never raises for a store that refuses or does not
+    answer.
     """
     public = replace(config, endpoint=public_endpoint)
     async with aiohttp.ClientSession() as session:
@@ -41,16 +39,6 @@ async def admit_pages(config: StoreConfig, public_endpoint: str, origins: Sequen
         remedy = await _add_rule(config, origins)
         still = await _refused(public, origins, session)
     return [f"A page of {probe.origin} cannot upload: {probe.detail}; {remedy}." for probe in still]
-
-
-async def report_pages(config: StoreConfig, public_endpoint: str, origins: Sequence[str]) -> None:
-    """Do it, and log a warning for each origin that may not."""
-    try:
-        for line in await admit_pages(config, public_endpoint, origins):
-            logger.warning(line)
-    except Exception:
-        # In the background of a process that serves: an odd store is a line in the log, never the end.
-        logger.exception("the store's CORS could not be checked")
 
 
 async def _refused(public: StoreConfig, origins: Sequence[str], session: aiohttp.ClientSession) -> list[CorsProbe]:
@@ -64,7 +52,7 @@ async def _refused(public: StoreConfig, origins: Sequence[str], session: aiohttp
 
 
 async def _add_rule(config: StoreConfig, origins: Sequence[str]) -> str:
-    """Add our rule to the bucket; return what a person should do if that does not help."""
+    """Add the gateway's rule to the bucket; return what the operator should do if that does not help."""
     try:
         result = await admin.add_bucket_cors(config, origins)
     except Unavailable:

@@ -109,6 +109,13 @@ class StoreUnavailable(_StoreAnswer, Unavailable):
     title: ClassVar[str] = "Store unavailable"
 
 
+class StoreUnsafe(Unavailable):
+    """The store could expose files, so uploads are refused until its operator has mended it."""
+
+    code: ClassVar[str] = "store_unsafe"
+    title: ClassVar[str] = "Store not safe"
+
+
 class StoreFull(_StoreAnswer, Unavailable):
     """The store has no space left."""
 

@@ -35,6 +35,7 @@ class NewToken:
     metadata: Mapping[str, str] = field(default_factory=dict)
     allowed_origins: Sequence[str] = ()
     allow_download: bool = False
+    part_checksums_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ async def issue_token(gateway: Gateway, principal: Principal, wanted: NewToken) 
         created_at=now,
         expires_at=now + timedelta(seconds=wanted.expires_in_seconds),
         revoked_at=None,
+        part_checksums="required" if wanted.part_checksums_required else None,
     )
     await upload_tokens.insert(gateway.database, token)
     grant = TokenGrant(token.id, token.policy, wanted.allow_download, token.allowed_origins)

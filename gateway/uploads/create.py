@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
+    PartChecksumsRequired,
     TokenExhausted,
     TooLarge,
     Unauthenticated,
@@ -82,21 +83,46 @@ class Created:
 
 
 async def create(
-    gateway: Gateway, principal: Principal, wanted: NewUpload, idempotency_key: str | None = None
+    gateway: Gateway,
+    principal: Principal,
+    wanted: NewUpload,
+    idempotency_key: str | None = None,
+    *,
+    sent_by_gateway: bool = False,
 ) -> Created:
     """Create an upload, or give the answer of an earlier request with the same key and body again.
 
     Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable; with an
-    upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used.
+    upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used. An upload that
+    is *sent_by_gateway* needs no URL. Any other raises StoreUnsafe while the store exposes files, and
+    PartChecksumsRequired where its parts need checksums and it has none.
     """
     intent = _plan_upload(gateway, principal, wanted)
-    known = await _write_intent(gateway, principal, intent, wanted, idempotency_key)
+    if not sent_by_gateway:
+        await gateway.store_checks.require_safe()
+        if gateway.policy.part_checksums_required or await gateway.store_checks.needs_part_checksums():
+            require_part_checksums(wanted)
+    known = await _write_intent(gateway, principal, intent, wanted, idempotency_key, sent_by_gateway=sent_by_gateway)
     if known is None:
         return _first_answer(gateway, await _open(gateway, intent))
     known_id, known_hash = known
     if known_hash != wanted.digest():
         raise IdempotencyKeyReused
     return await _answer_again(gateway, principal, known_id)
+
+
+def require_part_checksums(wanted: NewUpload) -> None:
+    """Raise PartChecksumsRequired for an upload without them; a store that keeps half a part needs them.
+
+    Routes for Uppy cannot carry a checksum, so they are refused here, before the client sends anything.
+    """
+    if wanted.as_post_upload or wanted.cut_by_client:
+        raise PartChecksumsRequired(
+            "This gateway requires part checksums, and Uppy's routes cannot carry them: use gateway-upload.js or "
+            "/v1/uploads."
+        )
+    if wanted.part_checksums is None:
+        raise PartChecksumsRequired
 
 
 def _plan_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> Upload:
@@ -153,7 +179,13 @@ def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> tupl
 
 
 async def _write_intent(
-    gateway: Gateway, principal: Principal, intent: Upload, wanted: NewUpload, idempotency_key: str | None
+    gateway: Gateway,
+    principal: Principal,
+    intent: Upload,
+    wanted: NewUpload,
+    idempotency_key: str | None,
+    *,
+    sent_by_gateway: bool,
 ) -> tuple[UUID, bytes] | None:
     """Write the row and return None, or return the upload and the request hash that the key already stands for."""
     if idempotency_key is None and principal.token is None:
@@ -164,6 +196,8 @@ async def _write_intent(
         token = await _lock_token(connection, principal)
         if token is not None:
             intent = _within_token(intent, token)
+            if token.part_checksums == "required" and not sent_by_gateway:
+                require_part_checksums(wanted)
         await transitions.insert_intent(connection, intent, lease_seconds=INTENT_LEASE_SECONDS)
         known = None
         if idempotency_key is not None:

@@ -46,7 +46,9 @@ async def sign(
     Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum;
     TooLarge for an upload without a plan that is over its limit or would be.
     """
-    upload = await extend_expiry(gateway, await load(gateway, principal, upload_id))
+    loaded = await load(gateway, principal, upload_id)
+    await gateway.store_checks.require_safe()
+    upload = await extend_expiry(gateway, loaded)
     if upload.plan is None:
         require_uploading(gateway, upload)
         await check_room(gateway, principal, upload, [part.part_number for part in wanted])

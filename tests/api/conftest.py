@@ -114,9 +114,9 @@ async def open_api(settings: Settings) -> AsyncIterator[OpenApi]:
     """Give a function that starts the API with changed settings."""
     async with AsyncExitStack() as parts:
 
-        async def start(**changed: Any) -> Api:
+        async def start(*, probe_store: bool = False, **changed: Any) -> Api:
             chosen = settings.model_copy(update=changed)
-            app = create_app(chosen)
+            app = create_app(chosen, probe_store=probe_store)
             await parts.enter_async_context(LifespanManager(app, startup_timeout=30, shutdown_timeout=30))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             client = await parts.enter_async_context(

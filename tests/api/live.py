@@ -45,7 +45,7 @@ class LiveApi(Api):
 @asynccontextmanager
 async def serve(settings: Settings, keys: dict[str, str] | None = None) -> AsyncIterator[LiveApi]:
     """Run the API on a free port."""
-    app = create_app(settings)
+    app = create_app(settings, probe_store=False)
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(
             app, http=GatewayProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=20

@@ -198,7 +198,7 @@ class Served:
 @asynccontextmanager
 async def running_api(settings: Settings) -> AsyncIterator[Api]:
     """Run the API with *settings* in this process."""
-    app = create_app(settings)
+    app = create_app(settings, probe_store=False)
     async with LifespanManager(app, startup_timeout=30, shutdown_timeout=30), httpx.AsyncClient() as store:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:

@@ -32,6 +32,7 @@ def server(database_url: str, store_server: StoreServer, tmp_path: Path) -> Iter
         "GATEWAY_S3_BUCKET": store_server.bucket,
         "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
+        "GATEWAY_UNSAFE_STORE": "warn",
         "GATEWAY_TOKEN_SECRET": "t" * 32,
         "GATEWAY_WEBHOOK_SECRET": "w" * 32,
     }

@@ -68,6 +68,7 @@ def serving(store_name: str) -> Iterator[tuple[str, str, psutil.Process]]:
             "GATEWAY_S3_BUCKET": store.bucket,
             "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
             "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+            "GATEWAY_UNSAFE_STORE": "warn",
             "GATEWAY_LOG_LEVEL": "warning",
             # Counted and never refused: this asks for what a process can do, not for what one key may.
             "GATEWAY_RATE_PER_KEY": "100000",

@@ -71,6 +71,7 @@ def serving(store_name: str, folder: Path, mbit: float) -> Iterator[Gateway]:
             "GATEWAY_S3_BUCKET": "bench",
             "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
             "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+            "GATEWAY_UNSAFE_STORE": "warn",
             "GATEWAY_ALLOWED_ORIGINS": origin,
             "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
             "GATEWAY_UPLOAD_PAGE": "token",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import psutil
@@ -22,6 +23,8 @@ from gateway.cli.dev import app as dev_app
 from gateway.dev import postgres, seaweedfs
 from gateway.dev.processes import StackError
 from gateway.dev.store import StoreServer
+from gateway.storage.models import StoreConfig
+from gateway.storage.sigv4 import Credentials
 from tests.conftest import missing
 from tests.e2e.receiver import receiving
 from tests.processes import Process, assert_gone, make_mp3, upload_by_hand
@@ -183,6 +186,8 @@ def _own(database_url: str, store: StoreServer) -> dict[str, str]:
         "GATEWAY_S3_ENDPOINT": store.endpoint,
         "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+        # One key for everything, which MinIO makes unsafe.
+        "GATEWAY_UNSAFE_STORE": "warn",
     }
 
 
@@ -211,11 +216,44 @@ def test_webhooks_reach_this_machine(database_url: str, store_server: StoreServe
         assert message.read(secret)["data"]["upload_id"] == ready["upload_id"]
 
 
-def test_minio_is_run_where_there_is_one(tmp_path: Path) -> None:
-    """`--store minio` runs the whole stack on MinIO."""
+def _key_id_of(url: str) -> str:
+    return dict(parse_qsl(urlsplit(url).query))["X-Amz-Credential"].split("/")[0]
+
+
+def test_i1_i3_minio_exposes_no_file(tmp_path: Path) -> None:
+    """`--store minio`: no part URL copies a file, no forged write reaches a download; the console names the probes."""
     from gateway.dev import minio
+    from gateway.startup.attacks import forged_put
 
     if minio.find_binary() is None:
         missing("no minio on PATH or in Go's bin folder: make minio builds it")
+    file = make_mp3(tmp_path / "tone.mp3")
     with _dev(tmp_path, "--store", "minio") as dev:
-        assert upload_by_hand(dev.address, dev.key, make_mp3(tmp_path / "tone.mp3")).json()["state"] == "ready"
+        said = [line.strip() for line in dev.process.output if line.strip().startswith("Store, ")]
+        assert {line.split(":")[0] for line in said} == {"Store, forged_write", "Store, unsigned_headers"}
+        assert any("accepted; a checked file keeps its version." in line for line in said)
+        ready = upload_by_hand(dev.address, dev.key, file).json()
+        assert ready["state"] == "ready"
+        with httpx.Client(base_url=dev.address, headers={"Authorization": f"Bearer {dev.key}"}) as client:
+            created = client.post("/s3/multipart", json={"filename": "attack.mp3"}).json()
+            part = client.get(f"/s3/multipart/{created['uploadId']}/1").json()["url"]
+            download = f"/v1/uploads/{ready['upload_id']}/download"
+            link = client.get(download, headers={"Accept": "application/json"}).json()["url"]
+            assert len({_key_id_of(part), _key_id_of(link)}) == 2
+            # I1: another file of the bucket, named in an unsigned header of an own part.
+            for source in (f"/uploads/{ready['object_key']}", f"uploads/{ready['object_key']}?versionId=null"):
+                assert httpx.put(part, headers={"x-amz-copy-source": source}).status_code == 403
+            assert client.get(f"/s3/multipart/{created['uploadId']}").json() == []
+            # I3: the key ids of both URLs, with and without the version that the download names.
+            version = dict(parse_qsl(urlsplit(link).query))["versionId"]
+            endpoint = f"http://{urlsplit(link).netloc}"
+            taken = 0
+            for key_id in (_key_id_of(part), _key_id_of(link)):
+                for named in (None, version):
+                    config = StoreConfig(endpoint, "uploads", "us-east-1", Credentials(key_id, "unknown"))
+                    request, body = forged_put(config, ready["object_key"], b"forged", named)
+                    taken += httpx.put(request.url, headers=request.headers, content=body).status_code == 200
+            assert taken == 1, "this MinIO takes exactly the forged write of the key that may put"
+            assert httpx.get(link).content == file.read_bytes()
+            again = client.get(download, headers={"Accept": "application/json"}).json()["url"]
+            assert httpx.get(again).content == file.read_bytes()

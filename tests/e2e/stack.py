@@ -45,6 +45,8 @@ def running_gateway(
         "GATEWAY_S3_BUCKET": store.bucket,
         "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+        # The root key for everything, which MinIO makes unsafe; tests/store/test_keys.py and test_probes.py use three.
+        "GATEWAY_UNSAFE_STORE": "warn",
         **(settings or {}),
     }
     with Process("keys", "create", "acme", cwd=folder, environment=environment) as keys:

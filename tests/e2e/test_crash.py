@@ -43,6 +43,7 @@ class Crashing:
             "GATEWAY_S3_BUCKET": self._store.bucket,
             "GATEWAY_S3_ACCESS_KEY_ID": self._store.access_key_id,
             "GATEWAY_S3_SECRET_ACCESS_KEY": self._store.secret_access_key,
+            "GATEWAY_UNSAFE_STORE": "warn",
             "GATEWAY_LEASE_SECONDS": "2",
             "GATEWAY_SWEEP_SECONDS": "0.5",
         }

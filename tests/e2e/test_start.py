@@ -26,6 +26,7 @@ def environment(store: StoreServer, database_url: str, **more: str) -> dict[str,
         "GATEWAY_S3_BUCKET": store.bucket,
         "GATEWAY_S3_ACCESS_KEY_ID": store.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+        "GATEWAY_UNSAFE_STORE": "warn",
         **more,
     }
 

@@ -24,7 +24,7 @@ import pytest
 from gateway.dev import minio
 from gateway.dev.processes import Child, StackError, free_ports
 from gateway.dev.store import StoreServer
-from gateway.startup.check_forgery import forged_trailer_put
+from gateway.startup.attacks import forged_put, send
 from gateway.storage.clock import utc_now
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import PartToSign, Presigner, SignedRequest
@@ -122,9 +122,12 @@ async def test_a13_forged_writes_do_not_pass_the_proxy(proxied: Proxied) -> None
     """What MinIO itself takes is refused before it, however the header is written, and nothing is stored."""
     client = boto3_client(proxied.store)
     async with aiohttp.ClientSession() as session:
-        assert (await forged_trailer_put(proxied.config(proxied.store.endpoint), session, "forged")).forged
-        result = await forged_trailer_put(proxied.config(proxied.address), session, "forged")
-        assert (result.forged, result.status) == (False, 403)
+        direct, through = (
+            forged_put(proxied.config(at), "forged", b"x") for at in (proxied.store.endpoint, proxied.address)
+        )
+        assert (await send(session, *direct))[0] == 200
+        client.delete_object(Bucket=proxied.store.bucket, Key="forged")
+        assert (await send(session, *through))[0] == 403
         for value in ("streaming-unsigned-payload-trailer", "UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER"):
             url = f"{proxied.address}/{proxied.store.bucket}/forged"
             headers = {"x-amz-content-sha256": value, "authorization": "AWS4-HMAC-SHA256 x"}
@@ -297,8 +300,10 @@ def test_administration_is_not_public(proxied: Proxied, path: str) -> None:
     assert httpx.get(f"{proxied.address}{path}").status_code == 404
 
 
-def test_uploads_pass_the_proxy(proxied: Proxied, empty_database_url: str, tmp_path: Path) -> None:
-    """With the proxy as public endpoint, a file goes through signed URLs to `ready`, and its download comes back."""
+def test_i1_i2_uploads_pass_the_proxy_with_the_keys_of_compose(
+    proxied: Proxied, empty_database_url: str, tmp_path: Path
+) -> None:
+    """With compose's keys and proxy every probe is ok; a file becomes `ready` and comes back; no part URL copies it."""
     (port,) = free_ports(1)
     environment = {
         "GATEWAY_PORT": str(port),
@@ -306,11 +311,17 @@ def test_uploads_pass_the_proxy(proxied: Proxied, empty_database_url: str, tmp_p
         "GATEWAY_S3_ENDPOINT": proxied.store.endpoint,
         "GATEWAY_S3_PUBLIC_ENDPOINT": proxied.address,
         "GATEWAY_S3_BUCKET": "topology",
-        "GATEWAY_S3_ACCESS_KEY_ID": proxied.store.access_key_id,
-        "GATEWAY_S3_SECRET_ACCESS_KEY": proxied.store.secret_access_key,
+        **{
+            name: proxied.store.settings()[name.removeprefix("GATEWAY_").lower()]
+            for purpose in ("", "SIGNING_", "DOWNLOAD_")
+            for name in (f"GATEWAY_S3_{purpose}ACCESS_KEY_ID", f"GATEWAY_S3_{purpose}SECRET_ACCESS_KEY")
+        },
     }
+    admin = {f"GATEWAY_{name.upper()}": value for name, value in proxied.store.admin_settings().items()}
     run_one_shot(environment, tmp_path, "db", "migrate")
-    run_one_shot(environment, tmp_path, "store", "prepare")
+    run_one_shot({**environment, **admin}, tmp_path, "store", "prepare")
+    checked = run_one_shot(environment, tmp_path, "store", "check")
+    assert re.findall(r"^(\w+) +\w+ ", checked, re.MULTILINE) == ["ok"] * 10, checked
     key = run_one_shot(environment, tmp_path, "keys", "create", "acme").split()[-1]
     address = f"http://127.0.0.1:{port}"
     file = make_mp3(tmp_path / "tone.mp3")
@@ -323,3 +334,13 @@ def test_uploads_pass_the_proxy(proxied: Proxied, empty_database_url: str, tmp_p
         url = told.json()["url"]
         assert url.startswith(proxied.address)
         assert httpx.get(url).content == file.read_bytes()
+        # MinIO itself refuses the copy with these keys; the proxy refuses it before.
+        created = httpx.post(f"{address}/s3/multipart", json={"filename": "a.mp3"}, headers=headers).json()
+        part = httpx.get(f"{address}/s3/multipart/{created['uploadId']}/1", headers=headers).json()["url"]
+        source = [f"x-amz-copy-source: /topology/{ready['object_key']}"]
+        assert send_raw(part, source) == 403
+        # The signature covers the proxy's host, which a client can name to MinIO as well.
+        direct = part.replace(proxied.address, proxied.store.endpoint)
+        host = {"host": urlsplit(proxied.address).netloc, "x-amz-copy-source": f"/topology/{ready['object_key']}"}
+        assert httpx.put(direct, headers=host).status_code == 403
+        assert httpx.get(f"{address}/s3/multipart/{created['uploadId']}", headers=headers).json() == []

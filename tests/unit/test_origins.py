@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from gateway.api.page import _page_origins
+from gateway.bootstrap import page_origins_of
 from gateway.dev.choices import _origins
 from gateway.domain.origins import OriginRules, is_origin, origin_of
 from gateway.settings import Settings
@@ -138,5 +138,5 @@ def test_any_origin_is_refused_with_the_reason() -> None:
 def test_own_origins_are_written_as_browsers_write_them() -> None:
     """The gateway's own page is let in whatever its address looks like in the settings."""
     public = Settings(_env_file=None, upload_page="token", public_url="https://Uploads.Example.com:443/base")
-    assert _page_origins(public) == ("https://uploads.example.com",)
+    assert page_origins_of(public) == ("https://uploads.example.com",)
     assert _origins(settings(""), 80) == ("http://127.0.0.1", "http://localhost")

@@ -80,6 +80,7 @@ def gateway_environment(
         "GATEWAY_S3_BUCKET": BUCKET,
         "GATEWAY_S3_ACCESS_KEY_ID": store_server.access_key_id,
         "GATEWAY_S3_SECRET_ACCESS_KEY": store_server.secret_access_key,
+        "GATEWAY_UNSAFE_STORE": "warn",
         "GATEWAY_ALLOWED_ORIGINS": ",".join(allowed_origins),
         "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
         "GATEWAY_UPLOAD_PAGE": "token",
