@@ -12,7 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column."""
-    op.execute("ALTER TABLE upload_tokens ADD COLUMN part_checksums text CHECK (part_checksums IN ('required'))")
+    op.execute("ALTER TABLE upload_tokens ADD COLUMN part_checksums text")
 
 
 def downgrade() -> None:
