@@ -39,6 +39,12 @@ _BINARY = (
     (b"\xfd7zXZ\x00", ARCHIVE),
     (b"\x28\xb5\x2f\xfd", ARCHIVE),
     (b"MSCF", ARCHIVE),
+    (b"\x04\x22\x4d\x18", ARCHIVE),  # LZ4
+    (b"hsqs", ARCHIVE),  # SquashFS
+    (b"xar!", ARCHIVE),
+    (b"070701", ARCHIVE),  # cpio
+    (b"\xed\xab\xee\xdb", ARCHIVE),  # RPM
+    (b"SQLite format 3\x00", "a database"),
     (b"%PDF-", DOCUMENT),
     (b"%!PS", DOCUMENT),
     (b"{\\rtf", DOCUMENT),
@@ -66,6 +72,8 @@ _ACTIVE = re.compile(rb"(<\?xml[^>]*>\s*)?<(!doctype\s+(html|svg)|html[\s>]|scri
 # Not scripts although they begin like one: RFC 4867, section 5.
 _AMR = re.compile(rb"#!AMR(-WB)?(_MC1\.0)?\n")
 _MARKUP = re.compile(rb"<[a-zA-Z!?/]")
+# gzip (RFC 1952) with a flag byte that has no reserved bits, bzip2 with its first block, LHA with its method.
+_PACKED = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|BZh[1-9]1AY&SY|[\x00-\xff]{2}-l[hz][0-7ds]-")
 # What a browser takes for a page: WHATWG MIME Sniffing, section 7.1, and SVG. Needed behind NULs, where an
 # ISO media file whose first box has 60 bytes reads "<ftyp".
 _TAG = re.compile(
@@ -101,6 +109,8 @@ def strong_beginning(data: bytes) -> str | None:
             return what
     if _is_windows_program(data):
         return _PROGRAM
+    if _PACKED.match(data) or _is_tar(data):
+        return ARCHIVE
     lowered = _plain(data[:512]).lower()
     if _ACTIVE.match(lowered):
         return _PAGE
@@ -121,6 +131,11 @@ def _plain(head: bytes) -> bytes:
     if len(head) >= 8 and (not any(head[0:8:2]) or not any(head[1:8:2])):
         head = head.replace(b"\x00", b"")
     return head.lstrip(_BLANK)
+
+
+def _is_tar(data: bytes) -> bool:
+    """Check the mark of a tar header (POSIX pax), which stands at byte 257."""
+    return data[257:262] == b"ustar"
 
 
 def _is_dos_program(head: bytes) -> bool:

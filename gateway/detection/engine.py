@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from gateway.detection import hidden, magic, registry
+from gateway.detection.codecs import one_name
 from gateway.detection.source import HEAD, FileReader, RangeReader, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Verdict
 
@@ -111,7 +113,7 @@ def _prove(source: Source, allowed: frozenset[Kind]) -> Look[tuple[Structure, bo
         tail = yield from source.tail()
         yield from hidden.refuse(source, structure, head, tail)
         if not alone:
-            magic.agree(structure.family, structure.container, head, tail)
+            magic.agree(structure.family, structure.container, head, tail, tagged=source.base > 0)
     return structure, alone
 
 
@@ -124,14 +126,24 @@ def _verdict(structure: Structure, source: Source, alone: bool, allowed: frozens
         family=structure.family,
         media_type=structure.media_type,
         kind=structure.kind,
-        tracks=structure.tracks,
+        tracks=tuple(replace(track, codec=track.codec or one_name(track.codec_name)) for track in structure.tracks),
         duration_seconds=structure.duration_seconds,
+        duration_is=structure.duration_is,
+        bit_rate=_bit_rate(structure, source.size),
+        complete=structure.complete,
+        available_seconds=structure.available_seconds,
         check="kind" if refused else None,
         reason=reason if refused else None,
         by_magic_alone=alone,
         reads=source.reads,
         bytes_read=source.bytes_read,
     )
+
+
+def _bit_rate(structure: Structure, size_bytes: int) -> int | None:
+    """Return the mean bits per second of the file; a cut file has its bytes in the time that is there."""
+    seconds = structure.available_seconds if structure.complete is False else structure.duration_seconds
+    return round(8 * size_bytes / seconds) if seconds else None
 
 
 _WORDS: dict[Kind, str] = {

@@ -1,7 +1,8 @@
 """Refuse media that is at the same time something another program would open.
 
-Looked at are the places where such programs look (the first kilobyte, the end) and every byte that was read anyway.
-What stands elsewhere in a well-formed file is not seen: docs/security.md names it.
+The check covers the places where such programs look (the first kilobytes, the end) and every byte that was read for
+another reason. Text in a known tag field is no attack, except for code that a web server runs wherever it stands.
+docs/security.md names the places that are not read.
 """
 
 from __future__ import annotations
@@ -10,26 +11,60 @@ import re
 
 from gateway.detection import zip_end
 from gateway.detection.beginnings import strong_beginning
+from gateway.detection.formats.payload import is_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Refused, Structure
 
 # Readers of PDF accept the header anywhere in the first 1,024 bytes (PDF Reference 1.7, appendix H, note 13).
 _PDF_WINDOW = 1024
 _PDF = b"%PDF-"
-_MARKUP = re.compile(rb"<(?:script[\s>/]|html[\s>]|!doctype\s+html|\?php|svg\s)", re.IGNORECASE)
-# Long enough that media holds them by chance once in many million files.
-_SIGNATURES: tuple[tuple[bytes, re.Pattern[bytes], str], ...] = (
-    (b"%PDF-", re.compile(rb"%PDF-[12]\.\d"), "a PDF document"),
+_SERVER_CODE = "code that a web server runs"
+# Each pattern begins with one literal byte, so that the search jumps from one such byte to the next: a literal of
+# several bytes is searched five times slower. Media holds them by chance once in many million files.
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"%(?=PDF-[12]\.\d)"), "a PDF document"),
     (
-        b"PK\x03\x04",
-        re.compile(rb"PK\x03\x04[\n-?]\x00[\x00-\xff]{2}[\x00\x08\x09\x0c\x0e\x5d-\x63]\x00"),
+        re.compile(rb"P(?=K\x03\x04[\n-?]\x00[\x00-\xff]{2}[\x00\x08\x09\x0c\x0e\x5d-\x63]\x00)"),
         "a ZIP archive",
     ),
-    (b"Rar!", re.compile(rb"Rar!\x1a\x07[\x00\x01]"), "a RAR archive"),
-    (b"7z\xbc\xaf", re.compile(rb"7z\xbc\xaf'\x1c\x00"), "a 7-Zip archive"),
-    (b"\x7fELF", re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01"), "a Linux program"),
-    (b"#!/", re.compile(rb"#!/(?:bin|usr/bin|usr/local/bin)/\w"), "a shell script"),
+    (re.compile(rb"R(?=ar!\x1a\x07[\x00\x01])"), "a RAR archive"),
+    (re.compile(rb"7(?=z\xbc\xaf'\x1c\x00)"), "a 7-Zip archive"),
+    # The checksum of the header, the kind of entry and the linked name stand before the mark (POSIX pax).
+    (
+        re.compile(rb"u(?=star[\x00 ][0 ][0 \x00])(?<=[0-7]{6}[\x00 ]{2}[0-7LKxg\x00][\x00-\x7f]{100}u)"),
+        "a tar archive",
+    ),
+    (re.compile(rb"C(?=D001\x01\x00)"), "a disc image (ISO 9660)"),
+    (re.compile(rb"\x7f(?=ELF[\x01\x02][\x01\x02]\x01)"), "a Linux program"),
+    (re.compile(rb"\xcf(?=\xfa\xed\xfe[\x07\x0c\x12]\x00\x00[\x00\x01])"), "a macOS program"),
+    (re.compile(rb"\xca(?=\xfe\xba\xbe\x00\x00\x00[\x02-\x04\x2d-\x50])"), "a Java or macOS program"),
+    # A web server runs these wherever they stand in a file that it takes for a script: PHP, JSP, ASP.
+    (re.compile(rb"_(?=_halt_compiler\s*\(\s*\))", re.IGNORECASE), _SERVER_CODE),
+    (re.compile(rb"<(?=\?php\s|\?=[\x20-\x7e\s]{6}|%[@!=\s]?[\x20-\x7e\s]{8,400}%>)", re.IGNORECASE), _SERVER_CODE),
 )
+# Text that a browser or a shell runs, or that leads FFmpeg and players to other files or hosts. In a tag it is text.
+_TEXTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (
+        re.compile(
+            rb"<(?:script[\s>/]|html[\s>/]|!doctype\s+(?:html|svg)|(?:svg|body)[\s>/][\x20-\x7e\s]{4}|iframe[\s>/]"
+            rb"|(?:object|embed)\s[\x20-\x7e\s]{8}|hta:[a-z]{4}"
+            rb"|[a-z]{1,16}[\s/][\x20-\x7e\s]{0,200}?(?:[\s/]on[a-z]{4,12}\s*=|javascript:))",
+            re.IGNORECASE,
+        ),
+        "a web page or a script",
+    ),
+    (
+        re.compile(rb"#(?:EXTM3U[\s\x00]|!/(?:bin|usr/bin|usr/local/bin)/\w)"),
+        "a shell script or a playlist",
+    ),
+    (re.compile(rb"f(?=fconcat version \d)"), "a list of other files (ffconcat)"),
+    (re.compile(rb"\n(?=c=IN IP[46] )"), "a session description (SDP), which opens network addresses"),
+)
+_PE = re.compile(rb"P(?=E\x00\x00)")
+# The four bytes of a PE header turn up by chance; each of them costs a search for what leads to it.
+MAX_PE = 8
+# A trailer of unknown bytes shorter than this is left by taggers and recorders and is no file of its own.
+_SMALL_TRAILER = 64
 
 
 def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Look[None]:
@@ -38,38 +73,53 @@ def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Lo
         raise _hidden("a PDF document", "its first kilobyte", structure)
     if (yield from zip_end.opens(source, tail)):
         raise _hidden("a ZIP archive", "its end", structure)
+    yield from _after_the_end(source, structure)
+    for offset, window in source.windows():
+        _refuse_binary(window, structure)
+        for pattern, what in _TEXTS:
+            for match in pattern.finditer(window):
+                if not source.is_tag(offset + match.start()):
+                    raise _hidden(what, "its data", structure)
+
+
+def _after_the_end(source: Source, structure: Structure) -> Look[None]:
+    """Check the bytes after the end that the format states."""
     end = structure.end_bytes
-    if end is not None and end < source.size:
-        behind = yield from source.at(end, 512)
-        if what := strong_beginning(behind.lstrip(b"\x00")):
-            raise _hidden(what, "what follows its end", structure)
-    for window in source.windows():
-        if _MARKUP.search(window):
-            raise _hidden("a web page or a script", "its data", structure)
-        if _holds_windows_program(window):
-            raise _hidden("a Windows program", "its data", structure)
-        for literal, pattern, what in _SIGNATURES:
-            if literal in window and pattern.search(window):
-                raise _hidden(what, "its data", structure)
+    if end is None or end >= source.size:
+        return
+    after = (yield from source.at(end, 512)).lstrip(b"\x00")
+    if what := strong_beginning(after):
+        raise _hidden(what, "the bytes after its end", structure)
+    if len(after) > _SMALL_TRAILER and is_text(after):
+        raise _hidden("text", "the bytes after its end", structure)
+
+
+def _refuse_binary(window: bytes, structure: Structure) -> None:
+    if _holds_windows_program(window):
+        raise _hidden("a Windows program", "its data", structure)
+    for pattern, what in _SIGNATURES:
+        if pattern.search(window):
+            raise _hidden(what, "its data", structure)
 
 
 def _holds_windows_program(window: bytes) -> bool:
     """Find a PE header to which the offset in an MZ header before it leads (Microsoft PE format)."""
-    at = window.find(b"PE\x00\x00")
-    for _ in range(8):
-        if at < 0:
+    for number, match in enumerate(_PE.finditer(window)):
+        if number == MAX_PE:
             return False
+        at = match.start()
         start = window.rfind(b"MZ", 0, at)
-        for _ in range(8):
+        for _ in range(MAX_PE):
             if start < 0:
                 break
             if int.from_bytes(window[start + 60 : start + 64], "little") == at - start:
                 return True
             start = window.rfind(b"MZ", 0, start)
-        at = window.find(b"PE\x00\x00", at + 4)
     return False
 
 
 def _hidden(what: str, where: str, structure: Structure) -> Refused:
-    detail = f"The file plays as {structure.container}, but carries {what} in {where}."
+    detail = (
+        f"The file plays as {structure.container}, but it also holds {what} in {where}. Export the recording again."
+    )
     return Refused("hidden", detail, structure.container)

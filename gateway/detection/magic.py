@@ -144,8 +144,13 @@ def candidates(head: bytes, tail: bytes) -> dict[str, int]:
     return found
 
 
-def agree(family: str, container: str, head: bytes, tail: bytes) -> None:
-    """Raise Refused when puremagic's candidates do not hold the family, nor may rightly miss it."""
+def agree(family: str, container: str, head: bytes, tail: bytes, *, tagged: bool = False) -> None:
+    """Raise Refused when puremagic's candidates do not hold the family, nor may rightly miss it.
+
+    `tagged` says that a tag or padding stands before the format; puremagic then names the tag.
+    """
+    if tagged:
+        return
     found = candidates(head, tail)
     if not found.keys().isdisjoint(NAMES[family] | _ALSO.get(family, frozenset())):
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.detection import magic
+from gateway.detection import front, magic
 from gateway.detection.beginnings import ARCHIVE, DOCUMENT, beginning, refuse_beginning
 from gateway.detection.formats import (
     aac,
@@ -62,6 +62,7 @@ def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[St
 
 
 def _media(source: Source, head: bytes) -> Look[Structure | None]:
+    head = yield from front.step_over(source, head)
     for module in _BY_HEADER:
         if module.looks_like(head):
             return (yield from module.look(source))

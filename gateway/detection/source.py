@@ -15,11 +15,12 @@ MAX_READS = 24
 MAX_BYTES = 256 * KIB
 # One answer of a store carries this at nearly the cost of one byte.
 READ_AHEAD = 4 * KIB
-HEAD = 16 * KIB
+# An ISO 9660 image has its first descriptor at byte 32,768 (ECMA-119, 6.2.1): one read shows whether the file is one.
+HEAD = 34 * KIB
 MAX_READ = 66 * KIB
-# Where formats and their tags end, and what others hide behind them: all that programs search for the record that ends
-# a ZIP. Its comment may have 65,535 bytes (PKWARE APPNOTE 4.3.16); Python searches 65,558 bytes, Info-ZIP 66,000. A
-# read that begins in the tail takes all of it: a movie header at the end and the tail are one read.
+# The last bytes of a file show its last frames, its tags and a ZIP directory. A ZIP comment may have 65,535 bytes
+# (PKWARE APPNOTE 4.3.16); Python searches 65,558 bytes, Info-ZIP 66,000. A read that begins in the tail takes all of
+# it: a movie header at the end and the tail are one read.
 TAIL = MAX_READ
 
 
@@ -77,22 +78,40 @@ class FileReader:
 
 
 class Source:
-    """Hold what was read of one file and ask for more, without doing any I/O itself.
+    """Hold the bytes already read from one file and ask for more, without doing any I/O.
 
     Offsets and sizes come from the file and are not trusted: every request is cut to the file and to the budget.
+    All offsets count from `base`, where the format begins: after an ID3 tag or other known bytes in front of it.
     """
 
-    __slots__ = ("_windows", "bytes_read", "reads", "size")
+    __slots__ = ("_windows", "base", "bytes_read", "reads", "tags", "total")
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.total = size
+        self.base = 0
         self.reads = 0
         self.bytes_read = 0
+        self.tags: list[tuple[int, int]] = []
         self._windows: list[tuple[int, bytes]] = []
+
+    @property
+    def size(self) -> int:
+        """Size from the base to the end, bytes."""
+        return self.total - self.base
+
+    def rebase(self, position: int) -> None:
+        """Let all offsets count from here: the format begins after a tag or padding."""
+        self.base += position
+
+    def mark_tag(self, start: int, end: int) -> None:
+        """Note a range that holds the text of tags: a script in a title is text, and no program runs it."""
+        if start < end:
+            self.tags.append((self.base + start, self.base + end))
 
     def cached(self, start: int, length: int) -> bytes | None:
         """Return the bytes if they were read already, None if not."""
-        end = min(start + length, self.size)
+        start += self.base
+        end = min(start + length, self.total)
         if start >= end:
             return b""
         for offset, data in self._windows:
@@ -109,9 +128,10 @@ class Source:
         found = self.cached(start, length)
         if found is not None:
             return found
+        start += self.base
         first, wanted = self._widen(start, max(length, ahead))
         wanted = min(wanted, MAX_BYTES - self.bytes_read)
-        if self.reads >= MAX_READS or first + wanted < min(start + length, self.size):
+        if self.reads >= MAX_READS or first + wanted < min(start + length, self.total):
             raise Refused("budget", "The file is laid out so that its type cannot be proven from a few kilobytes.")
         data = (yield first, wanted)[:wanted]
         self.reads += 1
@@ -121,32 +141,40 @@ class Source:
 
     def _widen(self, start: int, length: int) -> tuple[int, int]:
         """Return start and length of the read that serves these bytes, the whole tail where they begin in it."""
-        if start and self.size - start <= TAIL:
+        if start and self.total - start <= TAIL:
             start = min(start, self._tail_start())
-            return start, self.size - start
-        return start, min(length, self.size - start)
+            return start, self.total - start
+        return start, min(length, self.total - start)
 
     def tail(self) -> Look[bytes]:
-        """Give the last TAIL bytes of the file, or all of it."""
+        """Give the last TAIL bytes of the file, or everything after the base."""
         start = max(0, self.size - TAIL)
-        unread = self._tail_start()
+        unread = max(self._tail_start() - self.base, start)
         rest = yield from self.at(unread, self.size - unread)
         whole = self.cached(start, self.size - start)
         return rest if whole is None else whole
 
     def _tail_start(self) -> int:
-        """Return where the tail begins that was not read with the head."""
+        """Return the absolute offset at which the part of the tail begins that was not read with the head."""
         head = next((len(data) for offset, data in self._windows if offset == 0), 0)
-        return max(head, self.size - TAIL)
+        return max(head, self.total - TAIL)
 
     def _keep(self, first: int, data: bytes) -> None:
-        """Join what was read to what ends where it begins: nothing may hide across the seam of two reads."""
+        """Join two reads that touch: nothing may hide across the seam between them."""
         for number, (offset, before) in enumerate(self._windows):
             if offset + len(before) == first:
                 self._windows[number] = (offset, before + data)
                 return
         self._windows.append((first, data))
 
-    def windows(self) -> tuple[bytes, ...]:
-        """Return all that was read."""
-        return tuple(data for _, data in self._windows)
+    def can_read(self, length: int) -> bool:
+        """Say whether the budget holds one more read of this length and the tail."""
+        return self.reads + 3 < MAX_READS and self.bytes_read + length + TAIL <= MAX_BYTES
+
+    def windows(self) -> tuple[tuple[int, bytes], ...]:
+        """Return all bytes read: the offset in the file and the bytes of each range."""
+        return tuple(self._windows)
+
+    def is_tag(self, position: int) -> bool:
+        """Say whether this offset in the file is in a tag."""
+        return any(start <= position < end for start, end in self.tags)

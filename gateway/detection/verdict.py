@@ -1,4 +1,4 @@
-"""Say what a look at a file found, or which check refused it and why."""
+"""Hold the answer about one file: the facts that were proven, or the check that refused it and the reason."""
 
 from __future__ import annotations
 
@@ -28,17 +28,35 @@ Look = Generator[Request, bytes, T]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One stream inside a container; `codec` is the format's own name for it, None where no header says."""
+    """One stream inside a container; every fact is None where no header states it.
+
+    `codec_name` is the container's own name for the codec; `codec` is the name by RFC 6381 and the WebCodecs registry,
+    the same for every container. Language is a BCP 47 or ISO 639 tag, frame rate is in pictures per second.
+    """
 
     kind: Literal["audio", "video", "other"]
+    codec_name: str | None = None
     codec: str | None = None
+    channels: int | None = None
+    sample_rate_hz: int | None = None
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+    language: str | None = None
+    duration_seconds: float | None = None
+
+
+# `stated` by a header, `counted` from the sizes of uncompressed sound or from frames, `estimated` from a bit rate.
+DurationSource = Literal["stated", "counted", "estimated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """What a structural look proved.
+    """The proven structure of a file.
 
-    `end_bytes` is the offset at which the format says that it ends, None where it does not say.
+    `end_bytes` is the offset at which the format states its end, None where it does not state one. `complete` is False
+    for a file that plays but was cut, None where the format does not tell; `available_seconds` is then how far the
+    sound or pictures go.
     """
 
     container: str
@@ -48,6 +66,9 @@ class Structure:
     tracks: tuple[Track, ...] = ()
     duration_seconds: float | None = None
     end_bytes: int | None = None
+    duration_is: DurationSource | None = None
+    complete: bool | None = None
+    available_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +84,8 @@ class ScanResult:
 class Verdict:
     """The answer about one file; `check` and `reason` are set when, and only when, it is refused.
 
-    `scan` is what a scanner said of an accepted file, None where none is set up.
+    `bit_rate` is the mean of the whole file in bits per second. `scan` is the answer of the malware scanner for an
+    accepted file, None where no scanner is set up.
     """
 
     accepted: bool
@@ -73,6 +95,10 @@ class Verdict:
     kind: Kind | None = None
     tracks: tuple[Track, ...] = field(default=())
     duration_seconds: float | None = None
+    duration_is: DurationSource | None = None
+    bit_rate: int | None = None
+    complete: bool | None = None
+    available_seconds: float | None = None
     check: Check | None = None
     reason: str | None = None
     by_magic_alone: bool = False

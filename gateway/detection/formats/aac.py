@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from gateway.detection.formats.bits import BitReader
 from gateway.detection.formats.payload import refuse_text
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, truncated
@@ -19,6 +22,63 @@ def adts(data: bytes) -> tuple[int, object] | None:
         return None
     # Profile, rate and channels stand still; private bit, copyright bits and the length do not.
     return length, (data[1], data[2] & 0xFD, data[3] & 0xC0)
+
+
+RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
+_CHANNELS = (None, 1, 2, 3, 4, 5, 6, 8)
+
+
+def adts_facts(data: bytes) -> tuple[str, int, int] | None:
+    """Return codec, channels and samples a second of the ADTS header at the start of the bytes; 0 for no channels."""
+    if adts(data) is None:
+        return None
+    return "aac", _CHANNELS[(data[2] & 1) << 2 | data[3] >> 6] or 0, RATES[data[2] >> 2 & 15]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConfig:
+    """The start of an AudioSpecificConfig; numbers are None where they stand elsewhere."""
+
+    object_type: int
+    sample_rate_hz: int | None
+    channels: int | None
+
+
+_SBR, _PS = 5, 29
+# A backward compatible extension announces itself by these 11 bits (ISO/IEC 14496-3, 1.6.5).
+_EXTENSION = 0x2B7
+
+
+def audio_specific_config(data: bytes) -> AudioConfig | None:
+    """Read an AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): object type, rate and channels of the decoded sound."""
+    if len(data) < 2:
+        return None
+    bits = BitReader(data)
+    kind, rate = _object_type(bits), _rate(bits)
+    channels = bits.take(4)
+    named = kind
+    if kind in (_SBR, _PS):
+        rate = _rate(bits)
+        channels = 1 if kind == _PS and channels == 1 else channels
+    elif kind == 2 and len(data) >= 5:
+        bits.skip(3)
+        if bits.take(11) == _EXTENSION and _object_type(bits) == _SBR and bits.take(1):
+            rate, named = _rate(bits), _SBR
+    # Parametric stereo makes two channels of one.
+    count = 2 if kind == _PS else _CHANNELS[channels] if channels < len(_CHANNELS) else None
+    return AudioConfig(named, rate, count)
+
+
+def _object_type(bits: BitReader) -> int:
+    kind = bits.take(5)
+    return 32 + bits.take(6) if kind == 31 else kind
+
+
+def _rate(bits: BitReader) -> int | None:
+    index = bits.take(4)
+    if index == 15:
+        return bits.take(24) or None
+    return RATES[index] if index < len(RATES) else None
 
 
 def loas(data: bytes) -> tuple[int, object] | None:

@@ -38,6 +38,24 @@ def _eac3(data: bytes) -> tuple[int, object] | None:
     return length, ("eac3", data[4] >> 6)
 
 
+_CHANNELS = (2, 1, 2, 3, 3, 4, 4, 5)
+
+
+def facts(data: bytes) -> tuple[str, int, int] | None:
+    """Return codec, channels and samples a second of the syncframe at the start of the bytes."""
+    if frame(data) is None:
+        return None
+    if data[5] >> 3 <= 10:
+        mode = data[6] >> 5
+        # The flag of the low-frequency channel follows the mix levels, which depend on the mode (table 4.3).
+        skipped = (2 if mode & 1 and mode != 1 else 0) + (2 if mode & 4 else 0) + (2 if mode == 2 else 0)
+        low = int.from_bytes(data[6:8]) >> (12 - skipped) & 1
+        return "ac3", _CHANNELS[mode] + low, _RATES[data[4] >> 6] >> max(0, (data[5] >> 3) - 8)
+    code = data[4] >> 6
+    rate = _RATES[code] if code < 3 else (24_000, 22_050, 16_000, 0)[data[4] >> 4 & 3]
+    return "eac3", _CHANNELS[data[4] >> 1 & 7] + (data[4] & 1), rate
+
+
 def _table() -> tuple[int, ...]:
     """Compute the CRC-16 of each byte, polynomial 0x8005 (ETSI TS 102 366, 6.1.7)."""
     values = []

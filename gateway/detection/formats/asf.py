@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.detection.formats.wave_format import WAVE_CODECS
+import re
+from dataclasses import dataclass, field
+
+from gateway.detection.formats.wave_format import WAVE_CODECS, describe
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
 
@@ -12,8 +15,25 @@ _FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
 _AUDIO = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
 _VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
+_SCRIPT = bytes.fromhex("301afb1e620bd011a39b00a0c90348f6")
 MAX_OBJECTS = 64
 MAX_STREAMS = 16
+# Indexes after the data; each stands near the end of the file.
+MAX_INDEXES = 6
+# Script commands by which a player opens an address (ASF specification, 3.6), in UTF-16.
+_OPENS_ADDRESS = re.compile(rb"(?:U\x00R\x00L\x00|F\x00I\x00L\x00E\x00N\x00A\x00M\x00E\x00)", re.IGNORECASE)
+MAX_SCRIPT = 16 * 1024
+_BROADCAST = 1
+
+
+@dataclass(slots=True)
+class _Header:
+    """The facts of the header's objects."""
+
+    tracks: list[Track] = field(default_factory=list)
+    duration_seconds: float | None = None
+    has_file: bool = False
+    is_broadcast: bool = False
 
 
 def looks_like(head: bytes) -> bool:
@@ -31,8 +51,8 @@ def look(source: Source) -> Look[Structure]:
         raise broken("The header object names impossible sizes", "asf")
     if size > source.size:
         raise truncated("its header", "asf")
-    tracks, duration = yield from _objects(source, size, count)
-    kinds = {track.kind for track in tracks}
+    header = yield from _objects(source, size, count)
+    kinds = {track.kind for track in header.tracks}
     if not kinds & {"audio", "video"}:
         raise Refused("tracks", "The file holds no audio and no video stream.", "asf")
     data = yield from source.at(size, 50)
@@ -41,15 +61,39 @@ def look(source: Source) -> Look[Structure]:
     # Two bytes are reserved at the end of its fixed part, and always one (5.1).
     if data[:16] != _DATA or data[48:50] != b"\x01\x01":
         raise broken("No data object follows the header", "asf")
-    kind: Kind = "video" if "video" in kinds else "audio"
+    stated = size + int.from_bytes(data[16:24], "little")
+    return (yield from _structure(source, header, stated, size))
+
+
+def _structure(source: Source, header: _Header, stated: int, begin: int) -> Look[Structure]:
+    kind: Kind = "video" if any(track.kind == "video" for track in header.tracks) else "audio"
+    is_open = header.is_broadcast or stated <= begin + 50
+    cut = stated > source.size and not is_open
+    seconds = header.duration_seconds
+    available = None
+    if cut and seconds:
+        available = round(seconds * (source.size - begin) / (stated - begin), 3)
+    end = None if is_open else min((yield from _indexes(source, stated)), source.size)
     # IANA has only application/vnd.ms-asf for the container; Microsoft's "MIME types" page names these two.
-    return Structure("asf", "asf", "video/x-ms-wmv" if kind == "video" else "audio/x-ms-wma", kind, tracks, duration)
+    return Structure(
+        "asf", "asf", "video/x-ms-wmv" if kind == "video" else "audio/x-ms-wma", kind, tuple(header.tracks), seconds,
+        end, "stated" if seconds else None, None if is_open else not cut, available,
+    )  # fmt: skip
 
 
-def _objects(source: Source, end: int, count: int) -> Look[tuple[tuple[Track, ...], float | None]]:
-    tracks: list[Track] = []
-    duration = None
-    has_file = False
+def _indexes(source: Source, position: int) -> Look[int]:
+    """Return the end of the index objects after the data."""
+    for _ in range(MAX_INDEXES):
+        header = yield from source.at(position, 24)
+        size = int.from_bytes(header[16:24], "little")
+        if len(header) < 24 or size < 24 or position + size > source.size:
+            break
+        position += size
+    return position
+
+
+def _objects(source: Source, end: int, count: int) -> Look[_Header]:
+    found = _Header()
     position = 30
     for _ in range(min(count, MAX_OBJECTS)):
         header = yield from source.at(position, 24)
@@ -57,33 +101,43 @@ def _objects(source: Source, end: int, count: int) -> Look[tuple[tuple[Track, ..
         if position + 24 > end or size < 24 or position + size > end:
             break
         if header[:16] == _FILE:
-            has_file = True
-            duration = _duration((yield from source.at(position + 24, 80)))
-        elif header[:16] == _STREAM and len(tracks) < MAX_STREAMS:
-            tracks.append(_track((yield from source.at(position + 24, 120))))
+            _note_file(found, (yield from source.at(position + 24, 80)))
+        elif header[:16] == _STREAM and len(found.tracks) < MAX_STREAMS:
+            found.tracks.append(_track((yield from source.at(position + 24, 136))))
+        elif header[:16] == _SCRIPT:
+            body = yield from source.at(position + 24, min(size - 24, MAX_SCRIPT))
+            if _OPENS_ADDRESS.search(body):
+                raise Refused(
+                    "hidden", "The film makes players open an address. Export it without script commands.", "asf"
+                )
         position += size
-        if has_file and tracks and source.cached(position, 24) is None and {t.kind for t in tracks} >= {"video"}:
-            break
-    if not has_file:
+    if not found.has_file:
         raise broken("The header has no file properties", "asf")
-    return tuple(tracks), duration
+    return found
 
 
-def _duration(data: bytes) -> float | None:
-    """Play duration in 100 ns less the preroll in ms (3.2); a broadcast has none."""
+def _note_file(found: _Header, data: bytes) -> None:
+    """Read play duration in 100 ns less the preroll in ms (3.2); a broadcast has no duration."""
+    found.has_file = True
     play, preroll = int.from_bytes(data[40:48], "little"), int.from_bytes(data[56:64], "little")
-    if len(data) < 80 or data[64] & 1:
-        return None
+    if len(data) < 80:
+        return
+    found.is_broadcast = bool(data[64] & _BROADCAST)
     seconds = play / 1e7 - preroll / 1e3
-    return round(seconds, 3) if 0 < seconds < 1e9 else None
+    if not found.is_broadcast and 0 < seconds < 1e9:
+        found.duration_seconds = round(seconds, 3)
 
 
 def _track(data: bytes) -> Track:
     """Read stream type and the codec of its type-specific data, which begins at byte 54."""
     if data[:16] == _AUDIO:
-        tag = int.from_bytes(data[54:56], "little")
+        body = data[54:]
+        tag, channels = int.from_bytes(body[:2], "little"), int.from_bytes(body[2:4], "little")
+        if tag and 1 <= channels <= 1024 and 1 <= int.from_bytes(body[4:8], "little") <= 3_072_000:
+            return describe(body[:40]).track
         return Track("audio", WAVE_CODECS.get(tag, f"0x{tag:04x}"))
     if data[:16] == _VIDEO:
         # 11 bytes of encoded size, then a BITMAPINFOHEADER with the codec at 16.
-        return Track("video", text(data[81:85]))
+        width, height = int.from_bytes(data[54:58], "little"), int.from_bytes(data[58:62], "little")
+        return Track("video", text(data[81:85]), width=width or None, height=height or None)
     return Track("other")

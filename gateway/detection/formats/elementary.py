@@ -1,13 +1,15 @@
-"""Prove audio that begins with frames, bare or behind an ID3 tag: MPEG audio, AAC, AC-3, FLAC."""
+"""Prove audio that has frames and no header: MPEG audio, AAC (ADTS, LOAS), AC-3."""
 
 from __future__ import annotations
 
-from gateway.detection.beginnings import refuse_beginning
-from gateway.detection.formats import aac, ac3, flac, id3, mpeg_audio, ogg
+from dataclasses import replace
+
+from gateway.detection.formats import aac, ac3, mpeg_audio
+from gateway.detection.formats.endings import find_end
 from gateway.detection.formats.frames import ENOUGH, HEADER, Chain, FrameHeader, follow
-from gateway.detection.formats.payload import SPAN, refuse_text
+from gateway.detection.formats.payload import SPAN, holds_text, refuse_lines, refuse_text
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Refused, Structure, truncated
+from gateway.detection.verdict import Look, Refused, Structure
 
 # Longest MPEG audio frame (layer II, 384 kbit/s, 32 kHz, padded): a recording cut out of a stream may begin inside one.
 MAX_FRAME = 1729
@@ -22,47 +24,20 @@ _HEADERS: dict[int, tuple[FrameHeader, ...]] = {
 
 
 def look(source: Source) -> Look[Structure | None]:
-    """Step over tags and zeros, then find frames that lead to one another; None when there are none."""
-    start = yield from id3.skip(source)
-    tagged = start > 0
-    head = yield from source.at(start, HEADER)
-    if tagged and not head:
-        raise truncated("its ID3 tag: no sound follows", "mp3")
-    if tagged:
-        refuse_beginning((yield from source.at(start, 1024)))
-        if flac.looks_like(head):
-            return (yield from flac.look(source, start))
-        if ogg.looks_like(head):
-            return (yield from ogg.look(source, start))
-        if aac.looks_like(head):
-            return (yield from aac.look(source, start))
-    if not tagged and is_text(head):
-        return None
-    start = yield from _behind_zeros(source, start)
-    found = yield from _search(source, start, BEHIND_TAG if tagged else MAX_FRAME)
+    """Find frames that lead to one another; None when there are none."""
+    tagged = source.base > 0
+    found = yield from _search(source, BEHIND_TAG if tagged else MAX_FRAME)
     if found is None and tagged:
-        raise Refused("structure", "An ID3 tag is there, but no sound follows it.", "mp3")
+        raise Refused(
+            "structure", "The file begins with an ID3 tag, but no sound that can be played follows it.", "mp3"
+        )
     return found
 
 
-def is_text(head: bytes) -> bool:
-    """Say whether the first bytes are plain ASCII, which the middle of a frame is once in two thousand files."""
-    return all(0x20 <= byte < 0x7F or byte in b"\t\n\r" for byte in head[:8])
-
-
-def _behind_zeros(source: Source, start: int) -> Look[int]:
-    """Skip padding of zeros, a few reads of it at most."""
-    for _ in range(4):
-        data = yield from source.at(start, 4096)
-        rest = data.lstrip(b"\x00")
-        start += len(data) - len(rest)
-        if rest or not data:
-            break
-    return start
-
-
-def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
-    data = yield from source.at(start, within + SPAN + MAX_FRAME + HEADER)
+def _search(source: Source, within: int) -> Look[Structure | None]:
+    data = yield from source.at(0, within + SPAN + MAX_FRAME + HEADER)
+    if holds_text(data[:24]):
+        return None
     at = tries = 0
     while at < min(within, len(data)) and tries < TRIES:
         header = data[at : at + HEADER]
@@ -71,20 +46,30 @@ def _search(source: Source, start: int, within: int) -> Look[Structure | None]:
         if parse is None:
             continue
         tries += 1
-        chain = yield from follow(source, start + at - 1, parse)
+        chain = yield from follow(source, at - 1, parse)
         if (yield from _proves(source, chain, parse)):
+            _refuse_gap(data[: chain.start])
             return (yield from _describe(source, chain, parse))
         if chain.count >= ENOUGH:
             # A run of frames is no accident, and what breaks it breaks every run that begins inside it. One damaged
             # frame may stand between it and the next.
-            at = chain.end - start
+            at = chain.end
             within = max(within, at + MAX_FRAME)
     return None
+
+
+def _refuse_gap(gap: bytes) -> None:
+    """Raise Refused when words stand before the first frame: FFmpeg obeys a script there, whatever follows it."""
+    if holds_text(gap):
+        reason = "Text stands before the sound in this file, and some programs obey it. Export the recording again."
+        raise Refused("hidden", reason, "mp3")
 
 
 def _proves(source: Source, chain: Chain, parse: FrameHeader) -> Look[bool]:
     if parse is mpeg_audio.frame:
         return (yield from mpeg_audio.proves(source, chain))
+    if parse is aac.adts and chain.count == 1 and chain.end == source.size and not chain.start:
+        return True
     if parse is not ac3.frame:
         return chain.proves
     # AC-3 has a checksum: with it, one frame that is the whole file is enough, and without it no number of frames is.
@@ -93,6 +78,7 @@ def _proves(source: Source, chain: Chain, parse: FrameHeader) -> Look[bool]:
 
 
 def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structure]:
+    ending = yield from find_end(source, chain, parse, "MP3" if parse is mpeg_audio.frame else "AAC or AC-3")
     if parse is mpeg_audio.frame:
         found = yield from mpeg_audio.describe(source, chain)
     elif parse is ac3.frame:
@@ -100,7 +86,8 @@ def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structur
     else:
         found = aac.adts_structure() if parse is aac.adts else aac.loas_structure()
     yield from refuse_text(source, chain.start, found.container)
-    return found
+    yield from refuse_lines(source, chain.start, ending.end, found.container)
+    return replace(found, complete=ending.complete)
 
 
 def _checks(source: Source, position: int) -> Look[bool]:

@@ -40,6 +40,7 @@ class Chain:
     first: bytes
     cut_short: bool
     far: bool
+    key: object = None
 
     @property
     def proves(self) -> bool:
@@ -72,7 +73,7 @@ def follow(source: Source, start: int, header: FrameHeader) -> Look[Chain]:
             break
         if not count and position - start > SPAN:
             break
-    return Chain(start, position, count, complete, first, cut_short, position >= far)
+    return Chain(start, position, count, complete, first, cut_short, position >= far, key)
 
 
 def _only_tags(source: Source, position: int, data: bytes) -> Look[bool]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.detection.formats.endings import something_follows
+from gateway.detection.formats.mpeg_ts import CLOCK_HZ, CLOCK_WRAPS, clock
 from gateway.detection.formats.payload import SPAN, is_text, refuse_text
+from gateway.detection.formats.stream_facts import add_facts, sequence_facts
 from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
 
@@ -16,6 +19,11 @@ _PLAIN = frozenset((_SYSTEM, 0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF))
 MAX_PACKETS = 40
 ENOUGH = 6
 HEADER = 40
+# Packets begin with codes from here on; those below are inside pictures.
+_BLOCK_START = 0xBD
+MAX_TAIL_CODES = 96
+# No recording is longer; time stamps that jump back look like one.
+MAX_SECONDS = 12 * 3600
 
 
 def looks_like(head: bytes) -> bool:
@@ -38,6 +46,7 @@ class _Program:
     streams: dict[int, Track] = field(default_factory=dict)
     packets: int = 0
     packs: int = 0
+    first_time: int | None = None
 
     def is_enough(self) -> bool:
         """Say whether packets in this number are no accident: twice as many where there are no packs around them."""
@@ -66,8 +75,59 @@ def _program(source: Source) -> Look[Structure]:
     if position < far or not (ended or found.is_enough()):
         raise truncated("its first packets", "mpg")
     kind: Kind = "video" if any(track.kind == "video" for track in tracks) else "audio"
+    last, complete = yield from _end(source)
+    seconds = _seconds(found.first_time, last)
     # IANA registers no audio form of a program stream: the type names the container.
-    return Structure("mpg", "mpeg-ps", "video/mpeg", kind, tracks)
+    return Structure(
+        "mpg", "mpeg-ps", "video/mpeg", kind, tracks, seconds, None, "counted" if seconds else None, complete
+    )
+
+
+def _seconds(first: int | None, last: int | None) -> float | None:
+    """Return the time between two time stamps of 33 bits at 90 kHz."""
+    if first is None or last is None:
+        return None
+    seconds = (last - first) % CLOCK_WRAPS / CLOCK_HZ
+    return round(seconds, 3) if 0 < seconds < MAX_SECONDS else None
+
+
+def _end(source: Source) -> Look[tuple[int | None, bool]]:
+    """Return the latest time stamp near the end, and whether the last packet is whole.
+
+    Raises Refused when no packet stands there: something else follows the film.
+    """
+    tail = (yield from source.tail()).rstrip(b"\x00\xff")
+    complete: bool | None = None
+    latest: int | None = None
+    at = tail.rfind(_START)
+    for _ in range(MAX_TAIL_CODES):
+        if at < 0:
+            break
+        code = tail[at + 3] if at + 3 < len(tail) else _END
+        if code == _END and complete is None and len(tail) - at <= 4:
+            complete = True
+        elif code >= _BLOCK_START:
+            end = at + 6 + int.from_bytes(tail[at + 4 : at + 6])
+            if complete is None:
+                complete = end <= len(tail) + 4
+            if 0xBD <= code <= 0xEF and (time := _time(tail[at : at + HEADER])) is not None:
+                latest = max(latest or 0, time)
+        at = tail.rfind(_START, 0, at)
+    if complete is None:
+        raise something_follows("MPEG")
+    return latest, complete
+
+
+def _time(data: bytes) -> int | None:
+    """Return the presentation time stamp of a packet's header, None where it has none."""
+    data = data.ljust(HEADER, b"\x00")
+    if data[6] & 0xC0 == 0x80:
+        return clock(data[9:14]) if data[7] & 0x80 else None
+    at = 6
+    while data[at] == 0xFF and at < 22:
+        at += 1
+    at += 2 if data[at] & 0xC0 == 0x40 else 0
+    return clock(data[at : at + 5]) if data[at] & 0xF0 in (0x20, 0x30) else None
 
 
 def _step(source: Source, found: _Program, data: bytes, position: int) -> Look[int]:
@@ -88,7 +148,7 @@ def _step(source: Source, found: _Program, data: bytes, position: int) -> Look[i
         return 0
     found.packets += 1
     if data[3] not in _PLAIN:
-        yield from _note(source, found.streams, data, position)
+        yield from _note(source, found, data, position)
     return length
 
 
@@ -101,13 +161,17 @@ def _pack_length(data: bytes) -> int:
     raise broken("A pack header is malformed", "mpg")
 
 
-def _note(source: Source, streams: dict[int, Track], data: bytes, position: int) -> Look[None]:
+def _note(source: Source, found: _Program, data: bytes, position: int) -> Look[None]:
     """Take from a packet with a PES header which stream it belongs to."""
     length = 6 + int.from_bytes(data[4:6])
     start = _payload(data.ljust(HEADER, b"\x00"))
     if start > length:
         raise broken("The header of a packet is malformed", "mpg")
     ident = data[3]
+    time = _time(data)
+    if time is not None and (found.first_time is None or time < found.first_time):
+        found.first_time = time
+    streams = found.streams
     track: Track | None = None
     if ident == 0xBD:
         # DVD: the first byte of a private packet's payload says AC-3, DTS, LPCM or subpicture.
@@ -119,10 +183,11 @@ def _note(source: Source, streams: dict[int, Track], data: bytes, position: int)
     elif 0xE0 <= ident <= 0xEF or ident == 0xFD:
         track = Track("video", None)
     elif 0xC0 <= ident <= 0xDF:
-        track = Track("audio", "mpeg")
+        track = Track("audio")
     if track and ident not in streams:
         yield from refuse_text(source, position + start, "mpg", length - start)
-        streams[ident] = track
+        payload = yield from source.at(position + start, min(length - start, SPAN))
+        streams[ident] = add_facts(track, payload)
 
 
 def _payload(data: bytes) -> int:
@@ -164,7 +229,12 @@ def _sequence(source: Source) -> Look[Structure]:
     if is_text(window[window.index(b"\x00\x00\x01\x01", length) :][:SPAN]):
         raise broken("What should be pictures is text", "mpg")
     name = "mpeg2video" if _EXTENSION in codes else "mpeg1video"
-    return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (Track("video", name),))
+    tail = (yield from source.tail())[-SPAN * 8 :]
+    if not tail.rstrip(b"\x00").endswith(_START + bytes((0xB7,))) and tail.rfind(_START) < 0:
+        raise something_follows("MPEG video")
+    facts = sequence_facts(data)
+    track = Track("video", name, width=facts[0], height=facts[1], frame_rate=facts[2])
+    return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (track,))
 
 
 def _codes(window: bytes, start: int) -> list[int]:

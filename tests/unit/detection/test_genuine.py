@@ -58,7 +58,7 @@ def test_duration_is_read_from_the_header(name: str) -> None:
 )
 def test_codecs_are_named(name: str, codecs: list[str]) -> None:
     """Tracks carry the name that the container gives their codec."""
-    assert [track.codec for track in inspect_bytes(media.genuine(name)).tracks] == codecs
+    assert [track.codec_name for track in inspect_bytes(media.genuine(name)).tracks] == codecs
 
 
 def test_a_cover_of_any_size_is_stepped_over() -> None:

@@ -90,7 +90,7 @@ def test_descriptors_name_private_streams(
     programs: tuple[tuple[int, bytes], ...], tracks: list[tuple[str, str]]
 ) -> None:
     """European and Blu-ray streams say in a descriptor what a private stream holds."""
-    assert [(track.kind, track.codec) for track in inspect_bytes(transport_stream(*programs)).tracks] == tracks
+    assert [(track.kind, track.codec_name) for track in inspect_bytes(transport_stream(*programs)).tracks] == tracks
 
 
 def test_a_stream_that_announces_no_sound_or_pictures_is_refused() -> None:
@@ -126,5 +126,5 @@ def test_names_out_of_a_file_are_printable() -> None:
     movie = media.genuine("x.mov")
     at = movie.index(b"mp4v")
     verdict = inspect_bytes(movie[:at] + b"\x1b[2J" + movie[at + 4 :])
-    assert verdict.tracks[0].codec == "0x1b5b324a"
-    assert inspect_bytes(movie[:at] + b"a\0b\0" + movie[at + 4 :]).tracks[0].codec == "0x610062"
+    assert verdict.tracks[0].codec_name == "0x1b5b324a"
+    assert inspect_bytes(movie[:at] + b"a\0b\0" + movie[at + 4 :]).tracks[0].codec_name == "0x610062"

@@ -159,5 +159,8 @@ def test_every_request_lies_inside_the_file() -> None:
 def test_a_verdict_becomes_plain_values() -> None:
     """`to_dict` is what the API, the database and the command show."""
     shown = inspect_bytes(media.genuine("end.mp4")).to_dict()
-    assert shown["tracks"] == [{"kind": "video", "codec": "avc1"}, {"kind": "audio", "codec": "mp4a"}]
+    assert [(track["kind"], track["codec"]) for track in shown["tracks"]] == [
+        ("video", "avc1.f4000b"),
+        ("audio", "mp4a.40.2"),
+    ]
     assert set(shown) == set(Verdict.__dataclass_fields__)
