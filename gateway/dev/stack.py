@@ -1,4 +1,4 @@
-"""Run the whole gateway on embedded parts: PostgreSQL, a store, the API and the worker, as children of one process."""
+"""Run the whole gateway with an embedded PostgreSQL and store, API and worker, as child processes."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from gateway.dev.store_findings import store_findings
 from gateway.settings import Settings
 
 START_SECONDS = 60.0
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunningStack:
-    """The stack after its start."""
+    """A started stack."""
 
     choices: Choices
     children: tuple[Child, ...]
 
     def watch(self) -> None:
-        """Wait for as long as every child runs.
+        """Wait until a child process ends.
 
         Raises:
-            StackError: A child ended by itself.
+            StackError: A child process ended by itself.
         """
         while True:
             for child in self.children:
                 code = child.exit_code()
                 if code is not None:
                     raise StackError(f"{child.name} ended with code {code}: {child.last_line()} (log: {child.log})")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
-    """Start every part in order, hand them over, and stop them in the opposite order.
+    """Start every component in order, yield the running stack, and stop the components in reverse order.
 
     Raises:
-        StackError: A part does not start; those before it are stopped.
+        StackError: A component does not start. The components before it are stopped.
     """
     overrides = _api_settings(choices)
     admin_settings: dict[str, str] = {}
@@ -111,7 +111,7 @@ def _start_store(choices: Choices) -> StoreServer:
 
 
 def _child(choices: Choices, command: str, overrides: Mapping[str, str]) -> Child:
-    """Describe one of the gateway's own processes; it sees the user's environment and our overrides."""
+    """Describe one process of the gateway. Its environment is the user's, with our overrides."""
     environment = {f"GATEWAY_{name.upper()}": value for name, value in overrides.items()}
     return Child(
         name=f"gateway {command}",

@@ -123,7 +123,7 @@ class Reception:
                     pieces,
                     size_bytes=size_bytes,
                     timeout_seconds=patience * WAIT_SHARE,
-                    patience_seconds=patience,
+                    total_wait_seconds=patience,
                 )
         except StoreIsSilent as exc:
             raise StoreUnavailable(operation="UploadPart", message="no answer to the parts before it") from exc

@@ -1,4 +1,4 @@
-"""Send to the store what an attacker or a dying client would send, for the probes and the tests."""
+"""Make the requests of an attacker, or of a client that stops in the middle, for the probes and the tests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def send(
 def forged_put(
     config: StoreConfig, key: str, body: bytes, version_id: str | None = None
 ) -> tuple[SignedRequest, bytes]:
-    """Make a PUT that names an access key id and is signed by nobody (CVE-2026-41145), and its encoded body."""
+    """Make a PUT with an access key id but no valid signature (CVE-2026-41145); return it with its encoded body."""
     address = BucketAddress.of(config.endpoint, config.bucket, config.addressing_style)
     moment = Moment(config.credentials, config.region, utc_now())
     trailer = b64encode(crc32(body).to_bytes(4, "big")).decode()
@@ -75,7 +75,7 @@ def forged_put(
 
 
 async def send_half(request: SignedRequest, size_bytes: int) -> None:
-    """Announce *size_bytes*, send half of them and close the connection, as a client does that goes away.
+    """Announce *size_bytes*, send half of them and close the connection, like a client that stops.
 
     Raises StoreUnavailable when the store cannot be reached.
     """
@@ -99,7 +99,7 @@ async def send_half(request: SignedRequest, size_bytes: int) -> None:
             await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
-            # The store must have read the half before the connection is gone.
+            # The store must read the half before the connection closes.
             await asyncio.sleep(0.2)
     except (OSError, TimeoutError) as exc:
         raise StoreUnavailable(operation="probe", message=type(exc).__name__) from exc

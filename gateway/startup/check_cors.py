@@ -52,7 +52,7 @@ async def _refused(public: StoreConfig, origins: Sequence[str], session: aiohttp
 
 
 async def _add_rule(config: StoreConfig, origins: Sequence[str]) -> str:
-    """Add the gateway's rule to the bucket; return what the operator should do if that does not help."""
+    """Add the gateway's rule to the bucket; return the cure for an operator if the rule does not help."""
     try:
         result = await admin.add_bucket_cors(config, origins)
     except Unavailable:

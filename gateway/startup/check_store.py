@@ -1,4 +1,4 @@
-"""Probe the store when the API starts, and say what was found in the log."""
+"""Probe the store when the API starts, and log the findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPOSED = "THE STORE EXPOSES FILES"
 
 
 async def check_store(targets: ProbeTargets, checks: StoreChecks) -> None:
-    """Probe until the store answers, publish the results in *checks* and log them. Never raises but when cancelled."""
+    """Probe until the store answers; publish the results in *checks* and log them. Never raises."""
     tries = 0
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Probe the store: one list of all questions that are put to it, at start and by `gateway store check`.
+"""Probe the store at start and with `gateway store check`. This module has the only list of probes.
 
-Each probe acts as a client does, through the public address and with a signed request where a client has one. It
-writes below the prefix only, at keys of its own, and removes what it wrote.
+Each probe acts like a client: it uses the public address, and a signed request where a client has one. It writes only
+below the prefix, at keys of its own, and removes them afterwards.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SIGNED_SECONDS = 60
 BODY = b"a checked file"
 OTHER = b"another content"
 HALF_PART_BYTES = 64 << 10
-HALF_PART_LOOKS = 5
-"""ListParts calls after half a part, 0.2 s apart: versitygw registers it within milliseconds."""
+HALF_PART_CHECKS = 5
+"""ListParts calls after half a part, 0.2 s apart. versitygw registers the part within milliseconds."""
 
 PROXY = "Put infra/store.conf in front of the store"
 UNSIGNED_HEADERS = {"x-amz-acl": "public-read", "x-amz-tagging": "a=b", "x-amz-storage-class": "STANDARD"}
@@ -38,9 +38,9 @@ UNSIGNED_HEADERS = {"x-amz-acl": "public-read", "x-amz-tagging": "a=b", "x-amz-s
 
 @dataclass(frozen=True, slots=True)
 class ProbeTargets:
-    """Name everything the probes use: the gateway's own store, and how clients reach it.
+    """Hold everything the probes use.
 
-    `config` is the gateway's own way to the store, `public` the clients' way with the key that signs uploads.
+    `config` is the gateway's own connection to the store; `public` has the address of clients and the signing key.
     """
 
     store: S3Store
@@ -68,7 +68,7 @@ async def probe_store(targets: ProbeTargets, session: aiohttp.ClientSession) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one probe found."""
+    """Hold the finding of one probe."""
 
     ok: bool
     text: str
@@ -97,7 +97,7 @@ class _Run:
         self._written: list[tuple[str, str | None]] = []
 
     def probes(self) -> list[tuple[str, str, _Probe]]:
-        """List every probe: its name, what it tries, and the method that does."""
+        """List every probe: its name, its attempt in words, and its method."""
         return [
             ("signed_part", "a part with a signed URL, through the public address", self._signed_part),
             ("signed_download", "a download with a signed URL, through the public address", self._signed_download),
@@ -112,7 +112,7 @@ class _Run:
         ]
 
     async def result(self, name: str, tried: str, probe: _Probe) -> ProbeResult:
-        """Run one probe. A store that does not answer, or refuses the gateway's own request, leaves it unknown."""
+        """Run one probe. Without an answer, or if the gateway's own request is refused, the result is unknown."""
         try:
             found = await probe()
         except StoreUnavailable as exc:
@@ -130,7 +130,7 @@ class _Run:
         self._upload_id = await self._store.create_multipart_upload(self._part_key, content_type="audio/mpeg")
 
     async def close(self) -> None:
-        """Remove everything that was written; what a broken store keeps is a few bytes at keys that nobody uses."""
+        """Remove everything that the probes wrote. Errors are ignored: a leftover is a few bytes at an unused key."""
         with suppress(GatewayError):
             await self._store.abort_multipart_upload(self._part_key, self._upload_id)
         for key, version_id in self._written:
@@ -157,7 +157,7 @@ class _Run:
         return _Found(
             status == 200,
             "a part is stored." if status == 200 else f"a part is answered {status}.",
-            "Check GATEWAY_S3_PUBLIC_ENDPOINT, the rights of the signing key, and that a proxy keeps Host and path.",
+            "Check GATEWAY_S3_PUBLIC_ENDPOINT and the rights of the signing key. A proxy must not change Host or path.",
         )
 
     async def _signed_download(self) -> _Found:
@@ -227,7 +227,7 @@ class _Run:
         [request] = self._targets.uploads.part_urls(self._part_key, self._upload_id, [part], SIGNED_SECONDS)
         await send_half(request, HALF_PART_BYTES)
         kept = False
-        for _ in range(HALF_PART_LOOKS):
+        for _ in range(HALF_PART_CHECKS):
             kept = await self._size_of(number) is not None
             if kept:
                 break
@@ -235,7 +235,7 @@ class _Run:
         return _Found(
             not kept,
             "the store keeps half a part as a whole one." if kept else "nothing is kept.",
-            "Part checksums are required from now on; set GATEWAY_PART_CHECKSUMS=required to say so yourself.",
+            "Part checksums are now required. Set GATEWAY_PART_CHECKSUMS=required to require them without this probe.",
             keeps_half_parts=kept,
         )
 

@@ -1,4 +1,4 @@
-"""Work out where a bucket and its objects are addressed, path style or virtual-host style."""
+"""Compute the addresses of a bucket and its objects, in path style or virtual-host style."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _is_ip_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """Locate one bucket: `origin` is scheme and authority, `host` is what a client sends and a signature covers."""
+    """Locate one bucket. `origin` is scheme and authority; `host` is the `Host` header that a signature covers."""
 
     origin: str
     host: str
@@ -30,13 +30,13 @@ class BucketAddress:
 
     @classmethod
     def of(cls, endpoint: str, bucket: str, addressing_style: Literal["path", "virtual"]) -> Self:
-        """Combine endpoint and bucket. Raises ValueError when the endpoint is no http(s) address."""
+        """Combine endpoint and bucket. Raises ValueError for an endpoint that is not an http(s) address."""
         parts = urlsplit(endpoint)
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("the store's endpoint must look like https://host[:port]")
         if "@" in parts.netloc:
             raise ValueError("the store's endpoint must not carry a user name: keys have their own settings")
-        # Clients leave a default port out of Host, so it must not be in the signature either.
+        # Clients omit a default port in Host, so the signature must omit it too.
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
             host = f"{host}:{parts.port}"

@@ -1,4 +1,4 @@
-"""Administer the store with aioboto3: rare calls, where a kept library beats our own.
+"""Administer the store with aioboto3. These calls are rare, so a maintained library is better than our own code.
 
 The key needs `s3:CreateBucket`, `s3:ListBucket` and `s3:PutBucketCORS`. aioboto3 takes half a second to import, so it
 is imported when it is used and the request path never pays for it.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
-# What a browser needs for parts, forms and downloads. Uppy reads ETag; our own module never does.
+# A browser needs these for parts, POST uploads and downloads. Uppy reads ETag; gateway-upload.js does not.
 CORS_METHODS = ("PUT", "POST", "GET", "HEAD")
 CORS_EXPOSED = ("ETag", "Location", "x-amz-checksum-sha256")
 CORS_RULE_ID = "upload-gateway"
@@ -40,7 +40,7 @@ CorsResult = Literal["set", "not_implemented"]
 
 @dataclass(frozen=True, slots=True)
 class CorsProbe:
-    """Tell what a browser at `origin` would be allowed; `detail` says in words what is missing."""
+    """Hold the rights of a browser at `origin`; `detail` names the missing ones in words."""
 
     origin: str
     status: int
@@ -50,7 +50,7 @@ class CorsProbe:
 
 @asynccontextmanager
 async def open_admin(config: StoreConfig) -> AsyncIterator[S3Client]:
-    """Open an aioboto3 client of the store. Errors of the library and the network leave as the gateway's own."""
+    """Open an aioboto3 client of the store. Translates errors of the library and the network into the gateway's own."""
     import aioboto3  # noqa: PLC0415 - see above
     from botocore.config import Config  # noqa: PLC0415 - see above
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see above
@@ -92,7 +92,7 @@ def translate(exc: Any) -> Exception:
 
 
 async def ensure_bucket(config: StoreConfig) -> bool:
-    """Create the bucket where it is missing; return whether it was."""
+    """Create the bucket if it is missing; return whether it was missing."""
     async with open_admin(config) as client:
         try:
             await client.head_bucket(Bucket=config.bucket)
@@ -102,7 +102,7 @@ async def ensure_bucket(config: StoreConfig) -> bool:
         else:
             return False
         try:
-            # AWS wants the region named everywhere but in its first one, where it refuses it.
+            # AWS requires the region in every region except us-east-1, and refuses it there.
             where: Any = {} if config.region == "us-east-1" else {"LocationConstraint": config.region}
             await client.create_bucket(Bucket=config.bucket, **({"CreateBucketConfiguration": where} if where else {}))
         except client.exceptions.ClientError as exc:
@@ -122,21 +122,20 @@ async def keep_versions(config: StoreConfig) -> bool:
 
 
 async def put_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
-    """Let pages of these origins send parts and forms, and read ETags.
+    """Let pages of these origins send parts and POST uploads, and read ETags.
 
-    Returns `not_implemented` on stores that set CORS for the whole server only (MinIO: MINIO_API_CORS_ALLOW_ORIGIN);
-    what a browser really gets is for `probe_cors` to say.
+    Returns `not_implemented` on stores that set CORS for the whole server only (MinIO: MINIO_API_CORS_ALLOW_ORIGIN).
+    Ask `probe_cors` for the effect on a browser.
     """
     async with open_admin(config) as client:
         return await _put_rules(client, config.bucket, [_rule(origins)])
 
 
 async def add_bucket_cors(config: StoreConfig, origins: Sequence[str]) -> CorsResult:
-    """Do the same and keep every rule that others made: ours carries an ID, so it is replaced and never doubled.
+    """Add the gateway's CORS rule and keep all other rules. Its ID lets a later call replace it.
 
-    Ours is the first: a store goes by the first rule that fits, and one of others that hides ETag would hide ours. What
-    their rules expose ours exposes too, so that it takes nothing from their pages. The key also needs
-    `s3:GetBucketCORS`.
+    A store applies the first matching rule, so the gateway's rule goes first: another rule might hide ETag. It exposes
+    every header that the other rules expose, so their pages lose nothing. The key also needs `s3:GetBucketCORS`.
     """
     async with open_admin(config) as client:
         try:
@@ -164,7 +163,7 @@ def _rule(origins: Sequence[str], exposed_too: Sequence[str] = ()) -> CORSRuleTy
 
 
 def _writable(rule: Any) -> CORSRuleTypeDef:
-    """Drop what a store lists empty and would refuse to be given back."""
+    """Remove empty fields: a store lists them, but refuses them in PutBucketCors."""
     kept: Any = {name: value for name, value in rule.items() if value not in (None, "", [])}
     return cast("CORSRuleTypeDef", kept)
 
@@ -181,15 +180,15 @@ async def _put_rules(client: S3Client, bucket: str, rules: Sequence[CORSRuleType
 
 
 async def probe_cors(config: StoreConfig, origin: str, session: aiohttp.ClientSession) -> CorsProbe:
-    """Ask the store what a browser at *origin* would ask before it sends a part or a form, and send a part to nowhere.
+    """Send the preflights of a browser at *origin* for a part and a POST upload, and one part to an unknown upload.
 
-    Give the endpoint clients use. Raises StoreUnavailable when the store does not answer.
+    *config* must hold the endpoint that clients use. Raises StoreUnavailable when the store does not answer.
     """
     status, missing = await _preflight(config, origin, session, "PUT", "x-amz-checksum-sha256")
     if not missing:
-        # A browser asks for no leave to POST by name. A store whose rules leave it out hides the form's answer.
+        # A browser sends no preflight for a plain POST. A store whose rules omit it hides the answer from the page.
         if (await _preflight(config, origin, session, "POST", None))[1]:
-            missing.append("forms may not be sent (POST)")
+            missing.append("POST uploads are not allowed")
         if not await _shows_etag(config, origin, session):
             missing.append("the header ETag is not exposed, which Uppy reads")
     return CorsProbe(origin, status, not missing, "; ".join(missing) or "a browser may send parts")
@@ -198,7 +197,7 @@ async def probe_cors(config: StoreConfig, origin: str, session: aiohttp.ClientSe
 async def _preflight(
     config: StoreConfig, origin: str, session: aiohttp.ClientSession, method: str, header: str | None
 ) -> tuple[int, list[str]]:
-    """Return the status of a preflight, and in words what it does not allow."""
+    """Return the status of a preflight and a list, in words, of the rights that it denies."""
     headers = {"Origin": origin, "Access-Control-Request-Method": method}
     if header is not None:
         headers["Access-Control-Request-Headers"] = header
@@ -218,10 +217,10 @@ async def _preflight(
 
 
 async def _shows_etag(config: StoreConfig, origin: str, session: aiohttp.ClientSession) -> bool:
-    """Say whether a page may read the ETag of its part: other methods may fall under other rules, so it is a PUT.
+    """Say whether a page may read the ETag of a part. The request is a PUT, because rules differ by method.
 
-    No upload has this id, so nothing is written and the answer is an error. One without any CORS header is of a store
-    that marks no errors, and tells nothing.
+    No upload has this id, so the answer is an error and nothing is written. Some stores send no CORS headers with
+    errors; their answer proves nothing.
     """
     signer = Presigner(
         config.endpoint, config.bucket, config.region, config.credentials, config.addressing_style, utc_now
@@ -253,9 +252,9 @@ def _words(answer: aiohttp.ClientResponse, name: str, fold: Any) -> set[str]:
 
 
 async def multipart_uploads_of(config: StoreConfig, key: str) -> list[str]:
-    """Return the multipart upload ids of exactly this key: what a lost answer to CreateMultipartUpload left behind.
+    """Return the multipart upload ids of exactly this key. A lost answer to CreateMultipartUpload leaves some.
 
-    The whole key as prefix is the one listing that every store answers; MinIO answers no shorter one.
+    Every store lists uploads by a whole key; MinIO lists none for a shorter prefix.
     """
     async with open_admin(config) as client:
         answer = await client.list_multipart_uploads(Bucket=config.bucket, Prefix=key, MaxUploads=1000)

@@ -1,4 +1,4 @@
-"""Tell the store's time, so that a gateway whose clock is off still signs what the store accepts."""
+"""Estimate the store's time. A gateway with a wrong clock then still makes signatures that the store accepts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from time import monotonic
 
-# Date headers have whole seconds and travel for a while: smaller differences are noise.
+# Date headers have whole seconds and some age, so smaller differences are noise.
 _NOISE = timedelta(seconds=5)
-_LOOK_EVERY_SECONDS = 30.0
-# Stores refuse what is more than 15 minutes off; a day more is a broken header, not a clock.
+_OBSERVE_EVERY_SECONDS = 30.0
+# Stores refuse requests that are more than 15 minutes off. A difference of a day is a broken header, not a clock.
 _PLAUSIBLE = timedelta(days=1)
 
 
@@ -20,11 +20,11 @@ def utc_now() -> datetime:
 
 
 class StoreClock:
-    """Return the given time, corrected by the store's `Date` headers. Share one between calls and presigned URLs."""
+    """Return the given time, corrected by the store's `Date` headers. Calls and presigned URLs share one clock."""
 
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
-        self._next_look = 0.0
+        self._next_observation = 0.0
         self.offset = timedelta()
 
     def __call__(self) -> datetime:
@@ -32,17 +32,17 @@ class StoreClock:
         return self._now() + self.offset
 
     def observe(self, date_header: str | None, *, urgent: bool = False) -> None:
-        """Note the store's time, at most twice a minute unless *urgent*; unreadable or absurd dates are ignored."""
-        if date_header is None or (not urgent and monotonic() < self._next_look):
+        """Note the store's time, at most twice a minute unless *urgent*. Ignores unreadable and implausible dates."""
+        if date_header is None or (not urgent and monotonic() < self._next_observation):
             return
-        self._next_look = monotonic() + _LOOK_EVERY_SECONDS
+        self._next_observation = monotonic() + _OBSERVE_EVERY_SECONDS
         try:
-            theirs = parsedate_to_datetime(date_header)
+            store_time = parsedate_to_datetime(date_header)
         except ValueError:
             return
-        if theirs.tzinfo is None:
+        if store_time.tzinfo is None:
             return
-        offset = theirs - self._now()
+        offset = store_time - self._now()
         if abs(offset) > _PLAUSIBLE:
             return
         self.offset = offset if abs(offset) > _NOISE else timedelta()

@@ -1,4 +1,4 @@
-"""Make sure of an absence before anything is decided by it."""
+"""Confirm that an object is absent before a decision depends on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 async def require_absent(store: S3Store, key: str, *, version_id: str | None = None) -> None:
-    """Return when the store itself says that it holds no such object, or not this version of it.
+    """Return if the store itself confirms that it has no such object, or no such version.
 
-    The 404 of a HEAD has no body, so that it may come from anything in between, such as a proxy whose store restarts.
-    Raises StoreUnavailable when the store does not say so, and StoreError when it says something else.
+    The 404 of a HEAD has no body, so it may come from a proxy while the store restarts. Raises StoreUnavailable when
+    the store does not confirm the absence, and StoreError for any other refusal.
     """
     try:
         await store.get_object_range(key, 0, 1, if_match=None, version_id=version_id)
@@ -20,6 +20,6 @@ async def require_absent(store: S3Store, key: str, *, version_id: str | None = N
         if exc.s3_code in _ABSENT:
             return
     except InvalidRange:
-        # It is there, and empty.
+        # The object exists and is empty.
         pass
-    raise StoreUnavailable(operation="GetObject", message="a 404 that the store does not stand by")
+    raise StoreUnavailable(operation="GetObject", message="a 404 that the store does not confirm")

@@ -1,13 +1,14 @@
-"""Name what a store can answer when it does not do what was asked.
+"""Define the errors of the store.
 
-StoreError                      the store answered, and the answer is no
+StoreError                      the store refused the request
 ├── NoSuchUpload, NoSuchKey, NoSuchBucket
 ├── InvalidPart, InvalidPartOrder, EntityTooSmall, EntityTooLarge
 ├── PreconditionFailed, InvalidRange
 └── AccessDenied, BadDigest
-StoreUnavailable, StoreFull     no usable answer after bounded tries: nothing is known about the outcome
+StoreUnavailable, StoreFull     no usable answer after bounded tries; the outcome is unknown
+StoreUnsafe                     the probes found exposed files
 
-No error carries a URL, a header or a body: presigned URLs and string-to-sign echoes must never reach a log.
+No error carries a URL, a header or a body, because presigned URLs and strings to sign must never reach a log.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from typing import ClassVar
 
 from gateway.domain.errors import GatewayError, Unavailable
 
-# Stores write these themselves; they are bounded and cleaned because they end in logs.
+# A store writes the message. It is bounded and cleaned, because it is logged.
 _MESSAGE_LIMIT = 300
 _UNSAFE = re.compile(r"[^\x20-\x7e]+|https?://\S+")
 
 
 def clean(text: str) -> str:
-    """Bound a store's words and drop control characters and addresses from them."""
+    """Shorten a message of the store and remove control characters and addresses."""
     return _UNSAFE.sub(" ", text[:_MESSAGE_LIMIT]).strip()
 
 
 class _StoreAnswer(GatewayError):
-    """The store did not do what was asked."""
+    """Base of the errors that the store causes."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class _StoreAnswer(GatewayError):
         self.status = status
 
     def __str__(self) -> str:
-        """Say what an operator needs; `detail` is what a client may see."""
+        """Return the text for the operator; clients see `detail` only."""
         words = [self.operation, str(self.status or ""), self.s3_code, self.message or self.detail]
         return ": ".join(word for word in words if word)
 
@@ -59,7 +60,7 @@ class StoreError(_StoreAnswer):
 
 
 class NoSuchUpload(StoreError):
-    """The store knows no such multipart upload: completed, aborted or never created."""
+    """The store has no such multipart upload: it was completed, aborted or never created."""
 
 
 class NoSuchKey(StoreError):
@@ -71,7 +72,7 @@ class NoSuchBucket(StoreError):
 
 
 class InvalidPart(StoreError):
-    """A named part is not in the store, or its etag is another."""
+    """The store does not have a named part, or has it with another etag."""
 
 
 class InvalidPartOrder(StoreError):
@@ -83,15 +84,15 @@ class EntityTooSmall(StoreError):
 
 
 class EntityTooLarge(StoreError):
-    """A part or an object is larger than the store takes."""
+    """A part or an object is larger than the store accepts."""
 
 
 class PreconditionFailed(StoreError):
-    """The object is not the one that was expected."""
+    """The object has another etag than expected, or exists although it should not."""
 
 
 class InvalidRange(StoreError):
-    """The object has no bytes in the range that was asked for."""
+    """The object has no bytes in the requested range."""
 
 
 class AccessDenied(StoreError):
@@ -99,7 +100,7 @@ class AccessDenied(StoreError):
 
 
 class BadDigest(StoreError):
-    """The bytes do not have the checksum they were announced with."""
+    """The bytes do not match their announced checksum."""
 
 
 class StoreUnavailable(_StoreAnswer, Unavailable):

@@ -1,4 +1,4 @@
-"""Name what goes to a store and what comes back, without the wire format."""
+"""Define the data that the store sends and receives, without the wire format."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ AddressingStyle = Literal["path", "virtual"]
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """Say where the store is and how long to wait for it.
+    """Hold the address of the store and the limits of waiting for it.
 
-    `timeout_seconds` bounds each wait for progress, not a whole part; `complete_timeout_seconds` is longer because
-    some stores copy every part on completion (2.8 s a GiB was measured on versitygw).
+    `timeout_seconds` bounds each wait for progress, not a whole part. `complete_timeout_seconds` is longer, because
+    some stores copy every part on completion (versitygw: 2.8 s a GiB).
     """
 
     endpoint: str
@@ -43,20 +43,20 @@ class CompletedPart:
 
 
 class Assembled(NamedTuple):
-    """Name what CompleteMultipartUpload made; `version_id` is None where no version lasts."""
+    """Describe the object that CompleteMultipartUpload made; `version_id` is None where no version is permanent."""
 
     etag: str
     version_id: str | None
 
 
 def lasting(version_id: str | None) -> str | None:
-    """Return a version that a later write leaves alone; None where it takes its place, as that of `null` does."""
+    """Return a permanent version id. A later write replaces the version `null`, so that one counts as None."""
     return None if version_id == "null" else version_id or None
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """Describe an object as the store sees it. `etag` is without quotes; metadata names are lower case."""
+    """Describe a stored object. `etag` is without quotes; metadata names are lower case."""
 
     size_bytes: int
     etag: str

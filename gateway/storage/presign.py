@@ -1,7 +1,7 @@
-"""Make presigned URLs and POST forms for clients; nothing here talks to the store.
+"""Make presigned URLs and POST uploads for clients, without any call to the store.
 
-The signing key needs `s3:PutObject` on the prefix for parts and forms, `s3:GetObject` for downloads. Whoever holds a
-URL may use it until it expires, so a `repr` never shows one.
+The key needs `s3:PutObject` on the prefix for parts and POST uploads, and `s3:GetObject` for downloads. The holder of a
+URL can use it until it expires, so a `repr` never shows one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from gateway.storage.sigv4 import (
 )
 
 MAX_PART_NUMBER = 10_000
-# A checksum goes into a signed header line: anything but base64 of 32 bytes could forge other lines.
+# A checksum becomes a signed header line. Anything except base64 of 32 bytes could add other lines.
 _is_sha256 = re.compile(r"[A-Za-z0-9+/]{43}=").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class PartToSign:
-    """Ask for the URL of one part. `checksum_sha256` is base64 of the part's SHA-256."""
+    """Request the URL of one part. `checksum_sha256` is base64 of the part's SHA-256."""
 
     part_number: int
     size_bytes: int
@@ -42,9 +42,9 @@ class PartToSign:
 
 
 class SignedRequest(NamedTuple):
-    """Tell a client what to send. `headers` are those it must set itself, so never Host or Content-Length.
+    """Describe a request that a client sends. The client sets `headers` itself; Host and Content-Length are not listed.
 
-    A tuple, because building a frozen dataclass costs a quarter of signing a part.
+    This is a tuple, because building a frozen dataclass costs a quarter of signing a part.
     """
 
     method: str
@@ -53,13 +53,13 @@ class SignedRequest(NamedTuple):
     expires_at: datetime
 
     def __repr__(self) -> str:
-        """Show all but the URL: whoever reads it can use it."""
+        """Show everything except the URL, because a reader could use it."""
         return f"SignedRequest({self.method}, headers={sorted(self.headers)}, expires_at={self.expires_at})"
 
 
 @dataclass(frozen=True, slots=True)
 class PostForm:
-    """Tell a client which form to send; the file is the last field, named `file`."""
+    """Describe the form of a POST upload; the file is the last field, named `file`."""
 
     url: str
     fields: dict[str, str] = field(repr=False)
@@ -67,10 +67,10 @@ class PostForm:
 
 
 class _PartBatch:
-    """Sign parts of one multipart upload: only number, size, checksum and signature differ from URL to URL.
+    """Sign parts of one multipart upload. Only number, size, checksum and signature differ between URLs.
 
-    The canonical request up to the part number is hashed once and the half-fed hash is copied for each part; what
-    follows the number is the same for parts of one size.
+    The canonical request up to the part number is hashed once, and that hash state is copied for each part. The rest is
+    the same for all parts of one size.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class _PartBatch:
 
 
 class Presigner:
-    """Sign requests that clients send straight to one bucket.
+    """Sign requests that clients send directly to one bucket.
 
-    `endpoint` is the address clients use; `now` gives aware UTC, best the store's own clock.
+    `endpoint` is the address that clients use. `now` returns aware UTC, preferably the store's clock.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class Presigner:
     ) -> list[SignedRequest]:
         """Sign one UploadPart for each part, in their order.
 
-        The exact size is signed, so the store refuses any other; a checksum is signed as a header, because stores
-        ignore one in the query. `signed_at` in the past repeats the URLs of that moment, to the byte, and ends them
-        as early. Raises ValueError for a part number outside 1 to 10,000 or a malformed checksum.
+        The exact size is signed, so the store refuses any other. A checksum is signed as a header, because stores
+        ignore one in the query. With `signed_at` in the past the URLs are the same as at that moment, byte for byte,
+        and expire as early. Raises ValueError for a part number outside 1 to 10,000 or a malformed checksum.
         """
         moment = self._moment(expires_in_seconds, signed_at)
 
@@ -172,7 +172,7 @@ class Presigner:
         version_id: str | None = None,
         if_match: str | None = None,
     ) -> SignedRequest:
-        """Sign a download. With `if_match` (an etag) the client must send that header, which a plain link cannot."""
+        """Sign a download. With `if_match` (an etag) the client must send that header, so a plain link fails."""
         pairs = {
             "response-content-disposition": response_content_disposition,
             "response-content-type": response_content_type,
@@ -180,8 +180,8 @@ class Presigner:
             "versionId": version_id,
         }
         headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
-        given = [(name, value) for name, value in pairs.items() if value is not None]
-        return self._presign("GET", key, given, headers, expires_in_seconds)
+        present = [(name, value) for name, value in pairs.items() if value is not None]
+        return self._presign("GET", key, present, headers, expires_in_seconds)
 
     def put_object(
         self,
@@ -218,7 +218,7 @@ class Presigner:
         metadata: Mapping[str, str] | None = None,
         success_action_status: str | None = "201",
     ) -> PostForm:
-        """Sign a browser form that stores one object of this type, between the two sizes."""
+        """Sign a POST upload that stores one object of this type, between the two sizes."""
         moment = self._moment(expires_in_seconds)
         expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
         fields = {"Content-Type": content_type}
@@ -239,7 +239,7 @@ class Presigner:
     def upload_part_of_any_size(
         self, key: str, multipart_upload_id: str, part_number: int, expires_in_seconds: int
     ) -> SignedRequest:
-        """Sign one UploadPart without a length: the store takes up to 5 GiB, so the caller must measure the part.
+        """Sign one UploadPart without a length. The store accepts up to 5 GiB, so the caller must check its size.
 
         For clients whose protocol does not state the size. Raises ValueError for a part number outside 1 to 10,000.
         """

@@ -1,22 +1,25 @@
-"""Bound how long a store is waited for."""
+"""Bound the time that a store may take without progress."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 
+TIMER_GRAIN_SECONDS = 0.001
+"""A shorter wait than this cannot be timed, so it counts as none."""
 
-class Patience:
-    """Bound how long the store makes no progress: at a time, and over all tries. Time in which it does is free."""
 
-    def __init__(self, wait_seconds: float, in_all_seconds: float | None) -> None:
+class ProgressBudget:
+    """Bound the time without progress: each wait, and all waits of a call together, over its tries."""
+
+    def __init__(self, wait_seconds: float, total_seconds: float | None) -> None:
         self._wait = wait_seconds
-        self._left = math.inf if in_all_seconds is None else in_all_seconds
+        self._left = math.inf if total_seconds is None else total_seconds
 
     @property
-    def over(self) -> bool:
-        """Say whether nothing more is waited for."""
-        return self._left <= 0.001  # a timer's grain: nothing comes of a wait that short
+    def exhausted(self) -> bool:
+        """Say whether no time is left for another wait."""
+        return self._left <= TIMER_GRAIN_SECONDS
 
     @property
     def seconds(self) -> float:
@@ -24,28 +27,28 @@ class Patience:
         return min(self._wait, self._left)
 
     def spend(self, seconds: float) -> None:
-        """Take away a time in which nothing moved."""
+        """Subtract time that passed without progress."""
         self._left -= seconds
 
 
-class Watchdog:
-    """End a request when the store makes no progress; waiting for the caller's own stream does not count."""
+class ProgressTimeout:
+    """End a request when the store makes no progress. Time spent on the caller's own stream does not count."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, budget: ProgressBudget) -> None:
+        self._budget = budget
         self._clock = asyncio.get_running_loop().time
-        self._fed_at = self._clock()
-        self.timeout = asyncio.timeout(patience.seconds)
+        self._last_progress = self._clock()
+        self.timeout = asyncio.timeout(budget.seconds)
 
-    def feed(self) -> None:
-        """Note progress."""
-        self._fed_at = self._clock()
-        self.timeout.reschedule(self._fed_at + self._patience.seconds)
+    def note_progress(self) -> None:
+        """Start the wait again after progress."""
+        self._last_progress = self._clock()
+        self.timeout.reschedule(self._last_progress + self._budget.seconds)
 
-    def end(self) -> None:
-        """Take what was waited in vain from the patience of the call."""
-        self._patience.spend(self._clock() - self._fed_at)
+    def stop(self) -> None:
+        """Take the time since the last progress from the budget of the call."""
+        self._budget.spend(self._clock() - self._last_progress)
 
     def pause(self) -> None:
-        """Stop waiting for the store until the next `feed`."""
+        """Stop waiting for the store until the next progress."""
         self.timeout.reschedule(None)

@@ -1,9 +1,9 @@
-"""Call an S3-compatible store: the operations of the request path, each named after S3's.
+"""Call an S3-compatible store. Each operation of the request path has S3's name.
 
 The gateway's key needs `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject`, `s3:AbortMultipartUpload` and
 `s3:ListMultipartUploadParts` on the prefix, and `s3:ListBucket` on the bucket (for a 404 instead of a 403, and for
-readiness); where versions are kept also `s3:GetObjectVersion` and `s3:DeleteObjectVersion`. Checked against SeaweedFS
-and MinIO; their quirks are named where they are met.
+readiness); where versions are kept also `s3:GetObjectVersion` and `s3:DeleteObjectVersion`. Tested with SeaweedFS
+and MinIO. docs/stores.md lists their quirks.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
 COPY_SECONDS = 120.0
-"""Longest wait for one copy. MinIO was seen to copy 1 GiB in 4.6 s on a small machine; a slice is smaller."""
+"""Longest wait for one copied part. MinIO copied 1 GiB in 4.6 s on a small machine; a part is smaller."""
 
 
 class S3Store:
     """Call one bucket of an S3-compatible store.
 
-    Every method raises StoreError (or what is under it) when the store refuses and StoreUnavailable when it gives no
-    usable answer within the configured tries; then nothing is known about the outcome.
+    Every method raises StoreError (or a subclass) when the store refuses, and StoreUnavailable when it gives no usable
+    answer within the configured tries. In the second case the outcome is unknown.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class S3Store:
     ) -> str:
         """Create a multipart upload and return the store's id for it.
 
-        Part checksums are checked by every tested store, but AWS wants `checksum_algorithm` here for them. When a
-        first answer is lost, the second try leaves an upload without parts behind, which costs nothing.
+        AWS requires `checksum_algorithm` here for part checksums; the tested stores do not. If the first answer is
+        lost, the second try creates another upload; the sweep aborts the first one.
         """
         headers = _object_headers(content_type, metadata)
         if content_disposition is not None:
@@ -87,24 +87,24 @@ class S3Store:
         size_bytes: int,
         checksum_sha256: str | None = None,
         timeout_seconds: float | None = None,
-        patience_seconds: float | None = None,
+        total_wait_seconds: float | None = None,
     ) -> str:
         """Store one part and return its etag.
 
-        *timeout_seconds* bounds each wait for progress, *patience_seconds* all waits together, over all tries.
-        A stream is sent once and never whole in memory; bytes are sent again when the store fails. Raises ValueError
-        when a stream is longer or shorter than *size_bytes*, and whatever the stream itself raises.
+        *timeout_seconds* bounds each wait for progress, *total_wait_seconds* all waits together, over all tries.
+        A stream is sent once and is never whole in memory; bytes are sent again when the store fails. Raises ValueError
+        when the body is longer or shorter than *size_bytes*, and every error of the stream itself.
         """
         headers = {} if checksum_sha256 is None else {"x-amz-checksum-sha256": checksum_sha256}
         pairs = [("partNumber", str(part_number)), ("uploadId", multipart_upload_id)]
-        call = Call("UploadPart", "PUT", key, pairs, headers, body, size_bytes, timeout_seconds, patience_seconds)
+        call = Call("UploadPart", "PUT", key, pairs, headers, body, size_bytes, timeout_seconds, total_wait_seconds)
         return _etag(await self._transport.call(call), "UploadPart")
 
     async def list_parts(self, key: str, multipart_upload_id: str) -> list[StoredPart]:
         """Return every part the store holds, the newest of each part number, ascending.
 
-        SeaweedFS lists both copies of a part that was sent again; when both are of one second the later in its list
-        is returned. Raises NoSuchUpload.
+        SeaweedFS lists both copies of a part that was sent twice. If both have the same second, the later one in its
+        list is returned. Raises NoSuchUpload.
         """
         newest: dict[int, StoredPart] = {}
         marker = 0
@@ -114,15 +114,15 @@ class S3Store:
                 seen = newest.get(part.part_number)
                 if seen is None or part.last_modified >= seen.last_modified:
                     newest[part.part_number] = part
-            # MinIO's NextPartNumberMarker of a last page is 0: only IsTruncated says whether there is more.
+            # MinIO sends NextPartNumberMarker 0 on the last page, so only IsTruncated shows the end.
             if not truncated:
                 return [newest[number] for number in sorted(newest)]
             last = max((part.part_number for part in parts), default=0)
             if last <= marker or len(newest) > _MAX_PARTS:
                 break
-            # The other copy of a page's last part may be on the next page, so that part is asked for again.
+            # The second copy of the last part may be on the next page, so that part is requested again.
             marker = last - 1 if last - 1 > marker else last
-        raise StoreError(operation="ListParts", message="the pages do not come to an end")
+        raise StoreError(operation="ListParts", message="too many pages")
 
     async def _part_page(self, key: str, multipart_upload_id: str, marker: int) -> tuple[list[StoredPart], bool]:
         pairs = [("max-parts", str(_PAGE)), ("uploadId", multipart_upload_id)]
@@ -137,10 +137,10 @@ class S3Store:
     async def complete_multipart_upload(
         self, key: str, multipart_upload_id: str, parts: Sequence[CompletedPart], *, if_none_match: bool = False
     ) -> Assembled:
-        """Assemble the parts and return the object's etag and, in a bucket that keeps versions, its version.
+        """Assemble the parts; return the object's etag and, in a bucket that keeps versions, its version.
 
-        Raises NoSuchUpload also when an earlier try did the work and its answer was lost: look for the object then.
-        With *if_none_match* an existing object stays and PreconditionFailed is raised.
+        Raises NoSuchUpload also when an earlier try assembled them and its answer was lost: check the object then.
+        With *if_none_match* an existing object is kept and PreconditionFailed is raised.
         """
         body = complete_body(parts)
         headers = {"content-type": "application/xml"}
@@ -162,7 +162,7 @@ class S3Store:
         return Assembled(etag, lasting(answer.headers.get("x-amz-version-id")))
 
     async def abort_multipart_upload(self, key: str, multipart_upload_id: str) -> None:
-        """Drop a multipart upload and its parts. Raises NoSuchUpload."""
+        """Remove a multipart upload and its parts. Raises NoSuchUpload."""
         pairs = [("uploadId", multipart_upload_id)]
         await self._transport.call(Call("AbortMultipartUpload", "DELETE", key, pairs, ok=_NO_CONTENT))
 
@@ -177,9 +177,9 @@ class S3Store:
         start: int,
         length: int,
     ) -> str:
-        """Copy a range of one exact content of another object of the bucket into a part, and return the part's etag.
+        """Copy a range of another object of the bucket into a part, and return the part's etag.
 
-        Raises PreconditionFailed when the source's etag is not *source_if_match* any more, NoSuchKey and NoSuchUpload.
+        Raises PreconditionFailed when the source no longer has the etag *source_if_match*, NoSuchKey and NoSuchUpload.
         """
         headers = {
             "x-amz-copy-source": f"/{self._config.bucket}/{encode_path(source_key)}",
@@ -201,8 +201,8 @@ class S3Store:
     ) -> bytes:
         """Read exactly *length* bytes from *start* on.
 
-        Raises PreconditionFailed when the object is another, InvalidRange when it ends before *start* (an empty one
-        always does), StoreError when the answer has more or fewer bytes.
+        Raises PreconditionFailed when the object has another etag, InvalidRange when it ends before *start* (always for
+        an empty object), and StoreError when the answer has another length.
         """
         if start < 0 or length < 1:
             raise ValueError("a range starts at 0 or later and has at least one byte")
@@ -213,7 +213,7 @@ class S3Store:
         answer = await self._transport.call(call)
         seen = answer.headers.get("Content-Range", "")
         if len(answer.body) != length or not seen.startswith(f"bytes {start}-{start + length - 1}/"):
-            raise StoreError(operation=call.operation, status=answer.status, message="not the range that was asked for")
+            raise StoreError(operation=call.operation, status=answer.status, message="not the requested range")
         return answer.body
 
     async def stream_object(
@@ -232,7 +232,7 @@ class S3Store:
                 yield piece
 
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
-        """Delete an object; one that is not there is fine."""
+        """Delete an object. A missing object is no error."""
         try:
             await self._transport.call(Call("DeleteObject", "DELETE", key, _version(version_id), ok=_NO_CONTENT))
         except NoSuchKey:
@@ -255,7 +255,7 @@ class S3Store:
         return _etag(await self._transport.call(call), call.operation)
 
     async def head_bucket(self) -> None:
-        """Check that the store answers and the bucket is there. Raises NoSuchBucket."""
+        """Check that the store answers and the bucket exists. Raises NoSuchBucket."""
         try:
             await self._transport.call(Call("HeadBucket", "HEAD"))
         except NoSuchKey as exc:
@@ -264,7 +264,7 @@ class S3Store:
 
 def _header_value(value: str) -> str:
     if not _PRINTABLE(value):
-        raise ValueError("a header holds printable ASCII only: encode anything else first")
+        raise ValueError("a header value is printable ASCII; encode everything else first")
     return value
 
 
@@ -318,9 +318,9 @@ def _object_head(answer: Answer) -> ObjectHead:
 
 @asynccontextmanager
 async def open_store(config: StoreConfig, now: Callable[[], datetime] = utc_now) -> AsyncIterator[S3Store]:
-    """Open a store with its own bounded connection pool, without cookies and without the environment's proxies."""
+    """Open a store with a bounded connection pool of its own, without cookies and without the environment's proxies."""
     connector = aiohttp.TCPConnector(limit=config.pool_size, ttl_dns_cache=60)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        # aiohttp would double every try after a reset, at once and unasked; its own test client switches that off too.
+        # After a reset, aiohttp would repeat each request at once. Its own test client switches this off like this.
         session._retry_connection = False
         yield S3Store(config, session, now)

@@ -1,8 +1,8 @@
 """Sign S3 requests with AWS Signature Version 4: pure functions of their arguments and the given time.
 
 The rules are S3's own (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html): paths are
-encoded once and never normalised, queries are sorted after encoding, header values lose surplus white space. What is
-signed here agrees byte for byte with botocore; a property test holds it to that.
+encoded once and never normalised, queries are sorted after encoding, header values lose surplus white space. The
+result equals botocore's byte for byte, as a property test checks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_PAYLOAD = sha256(b"").hexdigest()
 MAX_EXPIRES_IN_SECONDS = 604_800  # seven days: the life of a SigV4 signing key
 
-# Proxies and clients change these on the way, so that botocore and S3 leave them out of signatures.
+# Proxies and clients change these headers, so botocore and S3 do not sign them.
 _NEVER_SIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
@@ -39,7 +39,7 @@ class _Hash(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Hold an access key. Its repr shows the id only, which every presigned URL shows too."""
+    """Hold an access key. Its repr shows only the id, which every presigned URL shows as well."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -47,12 +47,12 @@ class Credentials:
 
 
 def encode_path(text: str) -> str:
-    """Percent-encode an object key for a path; `/` and the unreserved characters stay."""
+    """Percent-encode an object key for a path, except `/` and the unreserved characters."""
     return quote(text, safe="/~")
 
 
 def encode(text: str) -> str:
-    """Percent-encode a query name or value; only the unreserved characters stay."""
+    """Percent-encode a query name or value, except the unreserved characters."""
     return quote(text, safe="~")
 
 
@@ -62,12 +62,12 @@ def encode_pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def join_pairs(encoded: Iterable[tuple[str, str]]) -> str:
-    """Write encoded pairs as a query, in the order given; S3 signs the sorted one."""
+    """Write encoded pairs as a query in the given order. S3 signs the sorted query."""
     return "&".join([f"{name}={value}" for name, value in encoded])
 
 
 def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """Encode and write pairs in the order given."""
+    """Encode pairs and write them in the given order."""
     return join_pairs(encode_pairs(pairs))
 
 
@@ -80,10 +80,10 @@ def canonical_headers(headers: Mapping[str, str]) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _signing_pads(secret_access_key: str, day: str, region: str) -> tuple[_Hash, _Hash]:
-    """Derive a day's signing key and return it as the two half-fed hashes of its HMAC.
+    """Derive the signing key of a day and return the inner and the outer hash of its HMAC, each with its pad applied.
 
-    Copying a hash that has already eaten its pad halves the cost of a signature against a fresh HMAC. A key lives for
-    a day, so the cache holds one entry for each key and region, and a few for tests that travel in time.
+    Copying such a hash costs half of a new HMAC. A signing key is valid for one day, so the cache has one entry for
+    each key and region, and a few more for tests that change the time.
     """
     key = f"AWS4{secret_access_key}".encode()
     for word in (day, region, SERVICE, "aws4_request"):
@@ -93,7 +93,7 @@ def _signing_pads(secret_access_key: str, day: str, region: str) -> tuple[_Hash,
 
 
 class Moment:
-    """Sign for one second: everything about a signature that the time, the key and the region decide."""
+    """Hold the parts of a signature that depend only on time, key and region; sign requests of one second."""
 
     __slots__ = ("_inner", "_outer", "amz_date", "credential", "credentials", "signed_at")
 
@@ -121,7 +121,7 @@ class Moment:
         return self.sign_digest(sha256(canonical_request.encode()).hexdigest())
 
     def sign_text(self, text: str) -> str:
-        """Sign a text that is its own string to sign, as a POST policy is."""
+        """Sign a text that is itself the string to sign, such as a POST policy."""
         pads = _signing_pads(self.credentials.secret_access_key, self.amz_date[:8], self.credential.split("/")[-3])
         inner, outer = (pad.copy() for pad in pads)
         inner.update(text.encode())
@@ -129,7 +129,7 @@ class Moment:
         return outer.hexdigest()
 
     def encoded_query(self, expires_in_seconds: int, signed_headers: str) -> list[tuple[str, str]]:
-        """Return the encoded query pairs of a presigned URL, all but the signature."""
+        """Return the encoded query pairs of a presigned URL, without the signature."""
         pairs = [
             ("X-Amz-Algorithm", ALGORITHM),
             ("X-Amz-Credential", encode(self.credential)),
@@ -155,7 +155,7 @@ def presign_query(
 def sign_headers(
     moment: Moment, method: str, path: str, pairs: Pairs, headers: Mapping[str, str], payload_sha256: str
 ) -> dict[str, str]:
-    """Return the headers with those that authenticate them. `path` is encoded; `headers` must name `host`."""
+    """Return the headers together with the authentication headers. `path` is encoded; `headers` must name `host`."""
     signed = {**headers, "X-Amz-Date": moment.amz_date}
     token = moment.credentials.session_token
     if token:

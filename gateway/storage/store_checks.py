@@ -1,4 +1,4 @@
-"""Hold what the probes of the store found, and decide by it whether uploads are safe."""
+"""Hold the results of the store probes, and decide whether uploads are safe."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FIRST_RESULTS_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Tell what one probe tried, what it found, and how to cure it in one sentence.
+    """Hold the result of one probe: the attempt, the finding, and the cure in one sentence.
 
-    `exposes_files` marks a finding that lets somebody read a file of another, or change one after its check.
-    `keeps_half_parts` marks a store that registers a part whose sender stopped in the middle.
+    `exposes_files` marks a finding that lets one user read the file of another, or change a file after its check.
+    `keeps_half_parts` marks a store that keeps a part although its sender stopped in the middle.
     """
 
     name: str
@@ -47,23 +47,23 @@ class StoreChecks:
         self.results: tuple[ProbeResult, ...] = ()
 
     def begin(self) -> None:
-        """Announce that probes run: uploads wait for their first results."""
+        """Announce that probes run. Uploads then wait for the first results."""
         if self._first_results is None:
             self._first_results = asyncio.Event()
 
     def finish(self, results: tuple[ProbeResult, ...]) -> None:
-        """Publish results and release the uploads that wait."""
+        """Publish results and release the waiting uploads."""
         self.results = results
         self.release()
 
     def release(self) -> None:
-        """Let waiting uploads go on without results."""
+        """Release the waiting uploads without results."""
         if self._first_results is not None:
             self._first_results.set()
 
     @property
     def exposing(self) -> tuple[ProbeResult, ...]:
-        """Return the findings that let somebody read or change files."""
+        """Return the findings that expose files."""
         return tuple(result for result in self.results if result.status == "bad" and result.exposes_files)
 
     @property
@@ -77,7 +77,7 @@ class StoreChecks:
         return any(result.keeps_half_parts for result in self.results)
 
     async def require_safe(self) -> None:
-        """Wait for the first results; raise StoreUnsafe if uploads are refused by them."""
+        """Wait for the first results; raise StoreUnsafe if they refuse uploads."""
         await self._wait()
         if self.refuses_uploads:
             raise StoreUnsafe(retry_after=60)

@@ -1,4 +1,4 @@
-"""Send signed requests to the store: one pool, bounded answers, bounded waits, bounded retries."""
+"""Send signed requests to the store through one pool, with bounded answers, waits and retries."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from gateway.storage.address import BucketAddress
 from gateway.storage.clock import StoreClock
 from gateway.storage.errors import StoreError, StoreUnavailable
 from gateway.storage.models import StoreConfig
-from gateway.storage.progress_timeout import Patience, Watchdog
+from gateway.storage.progress_timeout import ProgressBudget, ProgressTimeout
 from gateway.storage.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Moment, Pairs, encode_query, sign_headers
 from gateway.storage.wire import NOTHING, Element, Malformed, StoreFailure, failure, gunzip, read_answer
 
 _T = TypeVar("_T")
 
 Body = bytes | bytearray | memoryview | list[bytes] | AsyncIterable[bytes]
-"""A list of pieces is sent piece by piece as it is, and again when the store fails."""
+"""A list is sent piece by piece, and sent again when the store fails. An async iterable is sent once."""
 
 MAX_ANSWER_BYTES = 4 << 20  # a page of 1,000 parts, both copies of each, is 0.8 MB
 _MAX_ERROR_BYTES = 64 << 10
 _PIECE_BYTES = 256 << 10
 _SKEW = timedelta(minutes=5)  # stores allow 15 minutes; no clock drifts by five between two calls
-# aiohttp would add a body type and accept gzip; neither is signed, and a compressed answer cannot be bounded.
+# aiohttp would add a body type and accept gzip. Neither is signed, and the size of a compressed answer is unknown.
 _SKIP_HEADERS = ("Accept", "Content-Type", "User-Agent")
 _NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Describe one request: operation is S3's name for it, pairs are the query, `size_bytes` is of the body.
+    """Describe one request. `operation` is S3's name for it, `pairs` are its query, `size_bytes` is the body's length.
 
-    `timeout_seconds` bounds each wait for progress, `patience_seconds` all of them together, over all tries.
-    `raw` marks an object's own bytes, which are never decompressed; `xml` an answer that must be S3's XML.
+    `timeout_seconds` bounds each wait for progress, `total_wait_seconds` bounds all waits together, over all tries.
+    `raw` marks the bytes of an object, which are never decompressed. `xml` marks an answer that must be S3's XML.
+    Raises ValueError when a body of known length has another length than `size_bytes`.
     """
 
     operation: str
@@ -54,16 +55,30 @@ class Call:
     body: Body = b""
     size_bytes: int = 0
     timeout_seconds: float | None = None
-    patience_seconds: float | None = None
+    total_wait_seconds: float | None = None
     ok: frozenset[int] = frozenset({200})
     max_answer_bytes: int = MAX_ANSWER_BYTES
     raw: bool = False
     xml: bool = False
 
+    def __post_init__(self) -> None:
+        known = _length_of(self.body)
+        if known is not None and known != self.size_bytes:
+            raise ValueError(f"the body has {known} bytes, not the announced {self.size_bytes}")
+
     @property
     def repeatable(self) -> bool:
-        """Tell whether the body can be sent twice."""
-        return isinstance(self.body, bytes | bytearray | memoryview | list)
+        """Say whether the body can be sent twice."""
+        return _length_of(self.body) is not None
+
+
+def _length_of(body: Body) -> int | None:
+    """Return the length of a body in bytes, or None for a stream."""
+    if isinstance(body, list):
+        return sum(map(len, body))
+    if isinstance(body, memoryview):
+        return body.nbytes
+    return len(body) if isinstance(body, bytes | bytearray) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +92,23 @@ class Answer:
 
 
 class _Sender:
-    """Feed a body piece by piece and keep what the caller's stream raised, which aiohttp would rename."""
+    """Send a body piece by piece, and keep an error of the caller's stream: aiohttp would replace it by its own."""
 
-    def __init__(self, body: Body, size_bytes: int, watchdog: Watchdog) -> None:
+    def __init__(self, body: Body, size_bytes: int, progress: ProgressTimeout) -> None:
         self._body = body
         self._size_bytes = size_bytes
-        self._watchdog = watchdog
+        self._progress = progress
         self.error: BaseException | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         if isinstance(self._body, bytes | bytearray | memoryview):
             view = memoryview(self._body)
             for start in range(0, len(view), _PIECE_BYTES):
-                self._watchdog.feed()
+                self._progress.note_progress()
                 yield bytes(view[start : start + _PIECE_BYTES])
         elif isinstance(self._body, list):
             for piece in self._body:
-                self._watchdog.feed()
+                self._progress.note_progress()
                 yield piece
         else:
             try:
@@ -102,28 +117,29 @@ class _Sender:
             except Exception as exc:
                 self.error = exc
                 raise
-        self._watchdog.feed()
+        self._progress.note_progress()
 
     async def _counted(self, stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """Pass a stream on, one piece late: the last goes out only when the stream is known to end with it.
+        """Yield a stream one piece late, so that the last piece is sent only when the stream has ended.
 
-        A longer stream would otherwise lose its tail without a word, and a shorter one leave a part that some stores
-        accept and fill with zeros (versitygw).
+        Without this a longer stream would lose its tail silently, and a shorter one would leave a part that some
+        stores fill with zeros (versitygw).
         """
         left, held = self._size_bytes, b""
-        self._watchdog.pause()
+        self._progress.pause()
         async for piece in stream:
             left -= len(piece)
             if left < 0:
                 raise ValueError("the stream is longer than its announced size")
             if held:
-                self._watchdog.feed()
+                self._progress.note_progress()
                 yield held
-                self._watchdog.pause()
+                self._progress.pause()
             held = piece
         if left:
             raise ValueError("the stream is shorter than its announced size")
-        yield held
+        if held:
+            yield held
 
 
 class Transport:
@@ -140,23 +156,23 @@ class Transport:
 
         Raises StoreError when the store refuses, StoreUnavailable when it gives no usable answer within the tries.
         """
-        patience = Patience(call.timeout_seconds or self._config.timeout_seconds, call.patience_seconds)
-        return await self._with_retries(call, partial(self._once, patience=patience), patience)
+        budget = ProgressBudget(call.timeout_seconds or self._config.timeout_seconds, call.total_wait_seconds)
+        return await self._with_retries(call, partial(self._once, budget=budget), budget)
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a call and hand out its answer unread; only opening is tried again. Raises as `call` does."""
+        """Send a call and yield its unread answer. Only opening is tried again. Raises like `call`."""
         response = await self._with_retries(call, self._begin)
         try:
             yield response
         except _NETWORK_ERRORS as exc:
             raise _unanswered(call, exc) from exc
         finally:
-            # Not release: an answer that was not read to its end must not wait for the rest of a 5 GiB object.
+            # Close and do not release: releasing would read the rest of an object of up to 5 GiB.
             response.close()
 
     async def _with_retries(
-        self, call: Call, once: Callable[[Call], Awaitable[_T]], patience: Patience | None = None
+        self, call: Call, once: Callable[[Call], Awaitable[_T]], budget: ProgressBudget | None = None
     ) -> _T:
         attempts = self._config.max_attempts if call.repeatable else 1
         for attempt in range(attempts - 1):
@@ -164,24 +180,24 @@ class Transport:
             try:
                 return await once(call)
             except StoreUnavailable:
-                if patience is not None and patience.over:
+                if budget is not None and budget.exhausted:
                     raise
             except StoreError as exc:
-                # A HEAD is refused without a word, so that the clock's jump tells what RequestTimeTooSkewed would.
+                # A refused HEAD has no error code. If the clock has just jumped, the cause was RequestTimeTooSkewed.
                 if exc.status != 403 or abs(self.clock.offset - offset) < _SKEW:
                     raise
-            # Full jitter: clients that failed together must not come back together.
+            # Full jitter: clients that failed at the same time must not retry at the same time.
             ceiling = min(self._config.retry_cap_seconds, self._config.retry_base_seconds * 2**attempt)
             await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - spreading load, not a secret
         return await once(call)
 
-    async def _once(self, call: Call, patience: Patience) -> Answer:
-        watchdog = Watchdog(patience)
-        sender = _Sender(call.body, call.size_bytes, watchdog)
-        # However long a store may take over a part, it says at once that it is there.
+    async def _once(self, call: Call, budget: ProgressBudget) -> Answer:
+        progress = ProgressTimeout(budget)
+        sender = _Sender(call.body, call.size_bytes, progress)
+        # A store may need long for a part, but it accepts a connection at once.
         connecting = aiohttp.ClientTimeout(sock_connect=self._config.timeout_seconds)
         try:
-            async with watchdog.timeout, self._request(call, sender, connecting) as response:
+            async with progress.timeout, self._request(call, sender, connecting) as response:
                 if response.status not in call.ok:
                     raise await self._failure(call, response)
                 self.clock.observe(response.headers.get("Date"))
@@ -191,13 +207,13 @@ class Transport:
                 raise sender.error from None
             raise _unanswered(call, exc) from exc
         finally:
-            watchdog.end()
+            progress.stop()
         xml = read_answer(call.operation, response.status, body) if call.xml else NOTHING
         return Answer(response.status, response.headers, body, xml)
 
     async def _begin(self, call: Call) -> aiohttp.ClientResponse:
         seconds = self._config.timeout_seconds
-        # The reader's own pace must not count, so that reads are timed by aiohttp and not as a whole.
+        # Time that the reader takes must not count, so aiohttp times each read.
         timeout = aiohttp.ClientTimeout(sock_connect=seconds, sock_read=seconds)
         try:
             response = await self._request(call, None, timeout)
@@ -214,7 +230,8 @@ class Transport:
         path = self._address.path(call.key)
         headers = {**call.headers, "host": self._address.host, "accept-encoding": "identity"}
         payload_sha256, data = EMPTY_PAYLOAD, None
-        if call.size_bytes:
+        if call.size_bytes or not call.repeatable:
+            # A stream of no bytes is read too: one byte in it is an error that must not pass unnoticed.
             headers["content-length"] = str(call.size_bytes)
             payload_sha256, data = _payload(call, sender)
         moment = Moment(self._config.credentials, self._config.region, self.clock())
@@ -231,7 +248,7 @@ class Transport:
         )
 
     async def _failure(self, call: Call, response: aiohttp.ClientResponse) -> StoreFailure:
-        """Read an error answer, at most 64 KiB of it; what is longer is judged by its status."""
+        """Read an error answer of at most 64 KiB; a longer one is judged by its status alone."""
         try:
             body = await _read(call, response, _MAX_ERROR_BYTES)
         except StoreError:
@@ -242,7 +259,7 @@ class Transport:
 
 
 def _payload(call: Call, sender: _Sender | None) -> tuple[str, Any]:
-    """Choose what is signed and sent as body: small ones whole and hashed, large ones piece by piece."""
+    """Return the signed hash and the data of a body: a small one is sent whole and hashed, a large one in pieces."""
     if isinstance(call.body, bytes) and len(call.body) <= _PIECE_BYTES:
         return sha256(call.body).hexdigest(), call.body
     assert sender is not None

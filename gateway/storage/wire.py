@@ -1,7 +1,7 @@
-"""Read and write S3's XML, and turn its error words into ours.
+"""Read and write S3's XML, and translate its error codes.
 
-Answers come from whatever listens at the store's address, so they are parsed as hostile: no document types, hence no
-entities; bounded size, depth and element count.
+Any program may answer at the store's address, so the parser trusts nothing: no document types and therefore no
+entities, and bounded size, depth and element count.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _BY_CODE: dict[str, type[StoreError]] = {
     "ExpiredToken": AccessDenied,
     "InvalidToken": AccessDenied,
     "RequestTimeTooSkewed": AccessDenied,
-    "XAdminUserNotFound": AccessDenied,  # versitygw's word for an unknown key
+    "XAdminUserNotFound": AccessDenied,  # versitygw's code for an unknown key
     "BadDigest": BadDigest,
     "InvalidDigest": BadDigest,
     "XAmzContentChecksumMismatch": BadDigest,
     "XAmzContentSHA256Mismatch": BadDigest,
 }
-# An answer without a body (every HEAD) has only its status; its 404 is no proof, see absence.py.
+# An answer without a body (every HEAD) has only a status. Its 404 proves nothing, see confirm_absent.py.
 _BY_STATUS: dict[int, type[StoreError]] = {
     401: AccessDenied,
     403: AccessDenied,
@@ -87,7 +87,7 @@ StoreFailure = StoreError | StoreUnavailable | StoreFull
 
 
 class Malformed(ValueError):
-    """The answer is not the XML S3 would send."""
+    """The answer is not S3's XML."""
 
 
 class Element:
@@ -151,19 +151,19 @@ def parse_xml(data: bytes) -> Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
     try:
-        # Blanks that kept a slow CompleteMultipartUpload alive may precede the declaration, where XML allows none.
+        # A slow CompleteMultipartUpload sends blanks first to keep the connection open. XML allows none there.
         parser.Parse(data.lstrip(), True)
     except expat.ExpatError as exc:
         raise Malformed(expat.errors.messages.get(exc.code, "not well formed")) from exc
     except (LookupError, UnicodeError) as exc:
-        # A declaration names the encoding, and Python looks for a codec of that name.
-        raise Malformed("an encoding that XML has not") from exc
+        # The declaration names an encoding that Python does not know.
+        raise Malformed("an unknown encoding") from exc
     assert builder.root is not None, "expat refuses a document without an element"
     return builder.root
 
 
 def gunzip(data: bytes, limit: int) -> bytes:
-    """Unpack an answer that a proxy compressed although identity was asked for. Raises Malformed over *limit* bytes."""
+    """Unpack an answer that a proxy compressed although it must not. Raises Malformed above *limit* bytes."""
     unpacker = zlib.decompressobj(wbits=47)
     try:
         plain = unpacker.decompress(data, limit)
@@ -175,9 +175,9 @@ def gunzip(data: bytes, limit: int) -> bytes:
 
 
 def failure(operation: str, status: int, data: bytes) -> StoreFailure:
-    """Translate an error answer, the most specific word first.
+    """Translate an error answer, the most specific code first.
 
-    Code and message only are read: SignatureDoesNotMatch answers echo the string to sign.
+    Only code and message are read: answers to SignatureDoesNotMatch repeat the string to sign.
     """
     s3_code = message = ""
     try:
@@ -189,7 +189,7 @@ def failure(operation: str, status: int, data: bytes) -> StoreFailure:
 
 
 def failure_of(operation: str, status: int, s3_code: str, message: str) -> StoreFailure:
-    """Choose the error for an S3 code, or for a status where there is no code."""
+    """Choose the error for an S3 code, or for the status if there is no code."""
     kind: type[StoreError | StoreUnavailable | StoreFull]
     if s3_code in _FULL_CODES or status == 507:
         kind = StoreFull
@@ -198,7 +198,7 @@ def failure_of(operation: str, status: int, s3_code: str, message: str) -> Store
     elif s3_code in _TRANSIENT_CODES or status == 429 or (status >= 500 and status != 501):
         kind = StoreUnavailable
     elif not s3_code and status == 404 and not operation.startswith("Head"):
-        # A store says in words what is missing. This is a proxy's, or a store's that is not up yet.
+        # A store names the missing thing. This answer is from a proxy, or from a store that is still starting.
         kind = StoreUnavailable
     elif not s3_code:
         kind = _BY_STATUS.get(status, StoreError)
@@ -208,7 +208,7 @@ def failure_of(operation: str, status: int, s3_code: str, message: str) -> Store
 
 
 def read_answer(operation: str, status: int, data: bytes) -> Element:
-    """Parse a 2xx answer. Raises what an <Error> in it says, which CompleteMultipartUpload may send after a 200."""
+    """Parse a 2xx answer. Raises the error of an <Error> body, which CompleteMultipartUpload may send after a 200."""
     try:
         root = parse_xml(data)
     except Malformed as exc:
@@ -219,7 +219,7 @@ def read_answer(operation: str, status: int, data: bytes) -> Element:
 
 
 def stored_part(item: Element) -> StoredPart:
-    """Read one part of a ListParts answer. Raises ValueError when it cannot be read."""
+    """Read one part of a ListParts answer. Raises ValueError for an unreadable part."""
     modified = datetime.fromisoformat(item.get("LastModified"))
     return StoredPart(
         part_number=int(item.get("PartNumber")),

@@ -394,6 +394,27 @@ async def test_a_stream_must_have_its_size(size: int) -> None:
         assert all(not request.body for request in server.requests)
 
 
+async def test_a_stream_of_no_bytes_must_be_empty() -> None:
+    """A stream that was announced empty is read: a byte in it is an error, and without one an empty part is stored."""
+    async with failing(answer(200, ETag='"e1"')) as (store, server):
+        with pytest.raises(ValueError, match="longer than its announced size"):
+            await store.upload_part(KEY, "u1", 1, stream(b"ab"), size_bytes=0)
+        assert all(not request.body for request in server.requests)
+    async with failing(answer(200, ETag='"e1"')) as (store, server):
+        assert await store.upload_part(KEY, "u1", 1, stream(), size_bytes=0) == "e1"
+        assert server.requests[-1].headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize("body", [b"abc", bytearray(b"abc"), memoryview(b"abc"), [b"a", b"bc"]])
+@pytest.mark.parametrize("size", [0, 2, 4])
+async def test_a_body_of_known_length_must_have_its_size(body: Any, size: int) -> None:
+    """A body is never dropped or cut in silence because its announced size is another, 0 among them."""
+    async with failing(answer(200, ETag='"e1"')) as (store, server):
+        with pytest.raises(ValueError, match=f"3 bytes, not the announced {size}"):
+            await store.upload_part(KEY, "u1", 1, body, size_bytes=size)
+        assert server.requests == []
+
+
 async def test_what_a_stream_raises_comes_out() -> None:
     """An error of the caller's own stream is not called the store's."""
 
@@ -429,18 +450,18 @@ async def test_b2_a_store_that_stops_reading_is_unavailable() -> None:
             await store.upload_part(KEY, "u1", 1, stream(*[body[: 1 << 20]] * 32), size_bytes=len(body))
 
 
-async def test_b2_a_silent_store_has_one_patience_for_all_tries() -> None:
+async def test_b2_a_silent_store_has_one_budget_for_all_tries() -> None:
     """However many tries there are, a part is given up when the store was silent for so long in all."""
     began = asyncio.get_running_loop().time()
     async with failing(hang, max_attempts=10) as (store, server):
         with pytest.raises(StoreUnavailable):
-            await store.upload_part(KEY, "u1", 1, b"part", size_bytes=4, timeout_seconds=0.4, patience_seconds=0.6)
+            await store.upload_part(KEY, "u1", 1, b"part", size_bytes=4, timeout_seconds=0.4, total_wait_seconds=0.6)
         assert len(server.requests) == 2
     assert 0.5 < asyncio.get_running_loop().time() - began < 3
 
 
-async def test_b2_patience_is_for_silence_only() -> None:
-    """A part that the store takes slowly is stored, and may fail once, however little patience there is."""
+async def test_b2_the_budget_counts_silence_only() -> None:
+    """A part that the store takes slowly is stored, and may fail once, however small the budget is."""
     body = bytes(32 << 20)
 
     async def slow(exchange: Any) -> bool:
@@ -451,7 +472,7 @@ async def test_b2_patience_is_for_silence_only() -> None:
         return True
 
     async with failing(SLOW_DOWN, slow) as (store, server):
-        given = {"size_bytes": len(body), "timeout_seconds": 0.8, "patience_seconds": 0.8}
+        given = {"size_bytes": len(body), "timeout_seconds": 0.8, "total_wait_seconds": 0.8}
         assert await store.upload_part(KEY, "u1", 1, body, **given) == "e1"
         assert len(server.requests) == 2
 
@@ -487,7 +508,7 @@ async def test_pages_end_where_the_store_says() -> None:
 async def test_pages_that_do_not_end_are_an_error(body: str) -> None:
     """A store that says there is more for ever is an error after a few pages."""
     async with failing(answer(200, body)) as (store, server):
-        with pytest.raises(StoreError, match="do not come to an end"):
+        with pytest.raises(StoreError, match="too many pages"):
             await store.list_parts(KEY, "u1")
         assert len(server.requests) <= 4
 

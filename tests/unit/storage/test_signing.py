@@ -121,7 +121,7 @@ def test_errors_say_what_an_operator_needs() -> None:
     """An error's text names operation, status and S3's code; its detail is fit for a client."""
     error = InvalidPart(operation="CompleteMultipartUpload", s3_code="InvalidPart", message="part 7", status=400)
     assert str(error) == "CompleteMultipartUpload: 400: InvalidPart: part 7"
-    assert error.detail == "A named part is not in the store, or its etag is another."
+    assert error.detail == "The store does not have a named part, or has it with another etag."
     assert (StoreError().code, StoreUnavailable().code, StoreFull().code) == (
         "store_error",
         "store_unavailable",
