@@ -37,8 +37,8 @@ from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
 from gateway.streaming.send_queue import Senders
 from gateway.streaming.shutdown import Doors
 
-WORK_SECONDS = 20.0
-"""Time for completions that run when the process stops, seconds."""
+WORK_SECONDS = 6.0
+"""Time for completions that run when the process stops, seconds; then another process takes them over."""
 
 
 def utc_now() -> datetime:

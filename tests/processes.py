@@ -24,9 +24,12 @@ STOP_SECONDS = 60.0
 class Process:
     """One `gateway …` command and what it prints, line by line."""
 
-    def __init__(self, *arguments: str, cwd: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, environment: Mapping[str, str], open_files: int | None = None
+    ) -> None:
+        limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}:{open_files}"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *arguments],
+            [*limit, sys.executable, "-m", "gateway", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +13,9 @@ logger = logging.getLogger("gateway.access")
 
 STATE = "log_fields"
 """Name under which a refusal leaves what else the line is to say: ids, never anything that opens a door."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
+"""Methods that are logged by name; a client may put any word in their place."""
 
 REFUSALS = frozenset({401, 429})
 """Who guesses or floods is named by address; nobody else is."""
@@ -57,14 +61,27 @@ class AccessLog:
             route = getattr(scope.get("route"), "path", "unmatched")
             fields = {
                 "request_id": request_id,
-                "method": scope.get("method", "WEBSOCKET"),
+                "method": _method(scope),
                 "route": route,
                 "status": status,
                 "ms": round((time.perf_counter() - began) * 1000, 1),
             }
-            upload_id = scope.get("path_params", {}).get("upload_id")
+            upload_id = _upload_id(scope)
             if upload_id is not None:
                 fields["upload_id"] = upload_id
             if status in REFUSALS:
                 fields |= {"client": (scope.get("client") or [""])[0], **scope.get("state", {}).get(STATE, {})}
             logger.info("request", extra=fields)
+
+
+def _upload_id(scope: Scope) -> str | None:
+    """Return the upload id of the path; None for any other text there, which may be a key that a client misplaced."""
+    try:
+        return str(UUID(scope.get("path_params", {}).get("upload_id", "")))
+    except ValueError:
+        return None
+
+
+def _method(scope: Scope) -> str:
+    method = str(scope.get("method", "WEBSOCKET"))
+    return method if method in METHODS else "OTHER"

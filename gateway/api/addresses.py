@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.domain.addresses import is_own_host
+from gateway.domain.errors import UnknownHost
 from gateway.settings import Settings
 
 _DOUBLED = re.compile(r"//+")
@@ -23,10 +25,17 @@ def root_path_of(settings: Settings) -> str:
 
 
 def absolute_url(request: HTTPConnection, path: str) -> str:
-    """Return the full address of *path* (`/v1/…`) for a client: below GATEWAY_PUBLIC_URL, else as it was asked."""
+    """Return the full address of *path* (`/v1/…`) for a client: below GATEWAY_PUBLIC_URL, else as it was asked.
+
+    Raises UnknownHost where GATEWAY_PUBLIC_URL is not set and the Host header may name another server: addresses with
+    a token in them would send it there.
+    """
     settings: Settings = request.app.state.settings
     if settings.public_url is not None:
         return f"{settings.public_url.rstrip('/')}{path}"
+    server = (request.scope.get("server") or ("",))[0]
+    if not is_own_host(request.url.hostname or "", (settings.host, server)):
+        raise UnknownHost
     return f"{request.url.scheme}://{request.url.netloc}{location(request, path)}"
 
 

@@ -17,6 +17,7 @@ from gateway.api import (
     client_address,
     cors,
     health,
+    host_check,
     models,
     openapi,
     page,
@@ -84,8 +85,10 @@ def create_app(settings: Settings, authenticate: Authenticate | None = None, *, 
     app.state.authenticate = authenticate
     app.state.limits = rate_limits.Limits(settings)
     app.state.form_looks = set()
+    app.state.readiness = health.ReadinessProbe()
     problems.install(app)
     app.add_middleware(cors.Cors, allowed_origins=settings.allowed_origins)
+    app.add_middleware(host_check.HostCheck)
     app.add_middleware(access_log.AccessLog)
     app.add_middleware(addresses.PathCleaner, root_path=addresses.root_path_of(settings))
     if settings.trusted_proxies:

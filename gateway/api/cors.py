@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.addresses import route_path
-from gateway.api.rate_limits import count_stranger, require_patience
-from gateway.context import Gateway
-from gateway.database import upload_tokens
-from gateway.domain.errors import TooMany, Unauthenticated, Unavailable
-from gateway.domain.origins import OriginRules
+from gateway.domain.origins import OriginRules, is_origin
 
 STATE = "cors_origins"
 """Name under which authentication leaves the origins of the request's token."""
@@ -48,7 +42,7 @@ class Cors:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if origin is not None and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await self._preflight(scope, origin, headers.get("access-control-request-headers", ""), send)
+            await self._preflight(origin, headers.get("access-control-request-headers", ""), send)
             return
         state = scope.setdefault("state", {})
 
@@ -67,10 +61,15 @@ class Cors:
 
         await self._app(scope, receive, marked)
 
-    async def _preflight(self, scope: Scope, origin: str, wanted_headers: str, send: Send) -> None:
-        """Answer instead of the application: a preflight carries neither key nor bearer token."""
+    async def _preflight(self, origin: str, wanted_headers: str, send: Send) -> None:
+        """Answer every origin alike, instead of the application.
+
+        A preflight carries neither key nor token. An answer that depended on the origins of upload tokens would tell
+        anybody which companies use this gateway. It grants nothing: without a key or token of its own a page is
+        refused, and it can read an answer only if its origin is allowed.
+        """
         headers: list[tuple[bytes, bytes]] = [(b"vary", _VARY), (b"content-length", b"0")]
-        allowed = self._allowed.allow(origin) or await _tokens_allow(scope, origin)
+        allowed = len(origin) <= _MAX_ORIGIN and (self._allowed.allow(origin) or is_origin(origin))
         if allowed:
             headers += [
                 (b"access-control-allow-origin", origin.encode("latin-1")),
@@ -80,27 +79,6 @@ class Cors:
             ]
         await send({"type": "http.response.start", "status": 204 if allowed else 403, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _tokens_allow(scope: Scope, origin: str) -> bool:
-    """Say whether an upload token was made for pages of *origin*: the one in the path, or else any."""
-    if origin == "null" or len(origin) > _MAX_ORIGIN or not origin.isprintable():
-        return False
-    gateway: Gateway = scope["app"].state.gateway
-    if gateway.tokens is None:
-        return False
-    try:
-        text = token_in_path(route_path(scope))
-        if text is not None:
-            return origin in gateway.tokens.read(text).grant.allowed_origins
-        connection = HTTPConnection(scope)
-        require_patience(connection, "origin")
-        allowed = await upload_tokens.allows_origin(gateway.database, origin)
-        if not allowed:
-            count_stranger(connection, "origin")
-        return allowed
-    except (Unauthenticated, Unavailable, TooMany):
-        return False
 
 
 def _names(wanted: str) -> bytes:
@@ -113,14 +91,3 @@ def _plain(names: Iterable[str]) -> Iterable[str]:
         bare = name.strip().lower()
         if bare and len(bare) <= 64 and bare.isascii() and bare.replace("-", "").replace("_", "").isalnum():
             yield bare
-
-
-PREFIX = "/uppy/"
-
-
-def token_in_path(path: str) -> str | None:
-    """Return the token of `/uppy/{token}/…`, or None for another path."""
-    if not path.startswith(PREFIX):
-        return None
-    token, slash, _ = path.removeprefix(PREFIX).partition("/")
-    return token if slash and "." in token else None

@@ -22,6 +22,11 @@ router = APIRouter(tags=["health"])
 CHECK_SECONDS = 3.0
 """Load balancers give up after a few seconds; a slow part is a part that is not ready."""
 
+REMEMBERED_SECONDS = 2.0
+"""Age up to which a result is given again. Orchestrators ask every few seconds."""
+
+OK = "ok"
+
 
 class Health(BaseModel):
     """This process answers."""
@@ -59,14 +64,37 @@ async def healthz() -> Response:
     "/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "A part is missing."}}
 )
 async def readyz(request: Request) -> Response:
-    """Say whether database, migrations and store are there."""
-    gateway = gateway_of(request)
+    """Say whether database, migrations and store are there; the answer is at most 2 seconds old."""
+    probe: ReadinessProbe = request.app.state.readiness
+    checks = await probe.checks(gateway_of(request))
+    ready = all(answer == OK for answer in checks.values())
+    probes = await _store_probes(request, gateway_of(request))
+    answer = {"status": "ok" if ready else "unavailable", "checks": checks, **probes}
+    return json_response(answer, 200 if ready else 503)
+
+
+class ReadinessProbe:
+    """Remember the last result, because anybody may ask: requests at once wait for one and the same check."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, str] = {}
+        self._known_until = 0.0
+        self._running = asyncio.Lock()
+
+    async def checks(self, gateway: Gateway) -> dict[str, str]:
+        """Return each part with `ok` or the reason why it is not ready."""
+        async with self._running:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._known_until:
+                self._checks = await _ask(gateway)
+                self._known_until = loop.time() + REMEMBERED_SECONDS
+            return self._checks
+
+
+async def _ask(gateway: Gateway) -> dict[str, str]:
     names = ("database", "migrations", "store")
     found = await asyncio.gather(_database(gateway), _migrations(gateway), _check(gateway.store.head_bucket()))
-    checks = dict(zip(names, found, strict=True))
-    ready = all(answer == "ok" for answer in found)
-    answer = {"status": "ok" if ready else "unavailable", "checks": checks, **await _store_probes(request, gateway)}
-    return json_response(answer, 200 if ready else 503)
+    return dict(zip(names, found, strict=True))
 
 
 async def _store_probes(request: Request, gateway: Gateway) -> dict[str, Any]:
@@ -83,7 +111,7 @@ async def _store_probes(request: Request, gateway: Gateway) -> dict[str, Any]:
 
 async def _database(gateway: Gateway) -> str:
     answer = await _check(gateway.database.fetch_one("SELECT 1", {}))
-    return answer if answer == "ok" else await gateway.database.diagnose()
+    return answer if answer == OK else await gateway.database.diagnose()
 
 
 async def _migrations(gateway: Gateway) -> str:
@@ -97,4 +125,4 @@ async def _check(asked: Awaitable[Any]) -> str:
         return "does not answer in time"
     except GatewayError as exc:
         return exc.detail
-    return "ok"
+    return OK

@@ -34,6 +34,8 @@ STATUSES: Mapping[type[GatewayError], int] = {
     errors.Gone: 410,
     errors.TooLarge: 413,
     errors.Malformed: 400,
+    errors.BadHost: 400,
+    errors.UnknownHost: 421,
     errors.RequestTimeout: 408,
     errors.LengthRequired: 411,
     errors.TooMany: 429,
@@ -91,8 +93,8 @@ def problem_response(error: GatewayError) -> Response:
     retriable = status in (429, 503) or isinstance(error, errors.IdempotencyInProgress)
     if retriable:
         headers["retry-after"] = str(error.fields.get("retry_after", RETRY_AFTER_SECONDS))
-    if status == 413:
-        # What is still on its way would be read as the next request.
+    if status in (408, 413):
+        # The rest of the body that is still on its way would be read as the next request.
         headers["connection"] = "close"
     body = orjson.dumps(problem_of(error))
     return Response(body, status, headers=headers, media_type="application/problem+json")
@@ -145,8 +147,8 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe error answers for OpenAPI; where somebody is told who they are not, they may also be told to wait."""
-    described = sorted({*statuses, 429} if 401 in statuses else statuses)
+    """Describe error answers for OpenAPI; 429 goes with every 401, and 408 with every bounded body (413)."""
+    described = sorted({*statuses, *([429] if 401 in statuses else []), *([408] if 413 in statuses else [])})
     return {
         status: {"description": _DESCRIPTIONS[status], "model": Problem, "content": {"application/problem+json": {}}}
         for status in described
@@ -163,6 +165,7 @@ _DESCRIPTIONS = {
     410: "The upload has expired.",
     411: "A length is needed.",
     413: "Over a limit in bytes.",
+    421: "The Host header does not name this gateway, and GATEWAY_PUBLIC_URL is not set.",
     422: "The request is not valid.",
     429: "Too many requests.",
     501: "This gateway is not set up for that.",

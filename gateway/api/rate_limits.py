@@ -23,7 +23,7 @@ from gateway.domain.errors import TooMany, Unauthenticated
 from gateway.domain.rates import Allowances, Recent
 from gateway.settings import Settings
 
-Attempt = Literal["nothing", "key", "token", "ticket", "origin", "event", "visit"]
+Attempt = Literal["nothing", "key", "token", "ticket", "event", "visit"]
 """What a stranger tried. Counted apart, so that pages with old tickets or tokens are not in the way of a backend."""
 
 

@@ -84,14 +84,14 @@ async def _receive_form(request: Request) -> Upload:
     gateway, caller = gateway_of(request), await principal_of(request)
     boundary = boundary_of(request.headers.get("content-type", ""))
     _length_within(request, gateway.policy.max_file_size, OVERHEAD_BYTES)
-    with gateway.streams.slots.counted(caller.tenant_id):
+    with gateway.streams.slots.counted(caller.tenant_id, caller.token_id):
         return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
 
 
 async def _receive_content(request: Request, upload_id: str) -> Upload:
     gateway, caller, identity = gateway_of(request), await principal_of(request), upload_id_of(upload_id)
     length = _length_within(request, gateway.policy.max_file_size)
-    with gateway.streams.slots.counted(caller.tenant_id):
+    with gateway.streams.slots.counted(caller.tenant_id, caller.token_id):
         body = PacedBody(request, gateway.streams)
         return await stream_content(gateway, caller, identity, body, length=length)
 

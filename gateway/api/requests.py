@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 
 from gateway.api import cors
 from gateway.api.problems import invalid_fields
@@ -25,7 +26,15 @@ from gateway.auth.api_keys import NewKey, parse_key, recognise
 from gateway.auth.upload_tokens import looks_like_token
 from gateway.context import Gateway
 from gateway.database import api_keys
-from gateway.domain.errors import BodyTooLarge, Forbidden, Invalid, NotFound, Unauthenticated
+from gateway.domain.errors import (
+    BodyTooLarge,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    RequestTimeout,
+    Unauthenticated,
+)
 from gateway.domain.principal import Principal, TokenGrant
 from gateway.settings import Settings
 
@@ -35,6 +44,12 @@ Authenticate = Callable[[HTTPConnection], Awaitable[Principal | None]]
 Body = TypeVar("Body", bound=BaseModel)
 
 MAX_IDEMPOTENCY_KEY = 255
+
+BODY_SECONDS = 10.0
+"""Time for a body that is read into memory, from its headers on."""
+
+BODY_LEAST_RATE = 32 * 1024
+"""Bytes that give a large body one more second: 2 MB on a bad mobile connection (256 kbit/s) take a minute."""
 
 
 def gateway_of(request: HTTPConnection) -> Gateway:
@@ -120,15 +135,29 @@ def require_page(request: HTTPConnection, grant: TokenGrant | None) -> None:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read a body of at most *limit* bytes; raise BodyTooLarge before or while it grows past it."""
+    """Read a body of at most *limit* bytes into memory.
+
+    Raises BodyTooLarge before or while it grows past the limit, and RequestTimeout for a body that takes more than
+    BODY_SECONDS and one second more for each BODY_LEAST_RATE bytes that came.
+    """
+    too_large = BodyTooLarge(f"A request body here has at most {limit} bytes.")
     announced = request.headers.get("content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
-        raise BodyTooLarge(f"A request body here has at most {limit} bytes.")
+        raise too_large
     chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > limit:
-            raise BodyTooLarge(f"A request body here has at most {limit} bytes.")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BODY_SECONDS
+    try:
+        async with asyncio.timeout_at(deadline) as timeout:
+            async for chunk in request.stream():
+                chunks += chunk
+                if len(chunks) > limit:
+                    raise too_large
+                timeout.reschedule(deadline + len(chunks) / BODY_LEAST_RATE)
+    except TimeoutError:
+        raise RequestTimeout from None
+    except ClientDisconnect:
+        raise Malformed("The body broke off.") from None
     return bytes(chunks)
 
 

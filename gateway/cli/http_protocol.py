@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.cli.connections import Connections, Waiting
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of request line and headers behind the first read (256 KiB at most); nginx takes 32 KiB by default."""
 
-HEAD_SECONDS = 20.0
+HEAD_SECONDS = 10.0
 """Time for request line and headers, from the connection or from the request's first byte."""
 
 LINGER_SECONDS = 2.0
 """Time to read on after a refusal: closing with bytes unread would reset the connection and take the answer with it."""
 
+MAX_UNREAD_BYTES = 64 * 1024
+"""Bytes of a body that nobody reads, after the answer was sent: a client that sends more loses its connection."""
+
 _REFUSALS = {
     408: ("request_timeout", "Request Timeout", "The request's headers came too slowly."),
+    503: ("busy", "Service Unavailable", "This process has as many connections as it can hold."),
     431: ("headers_too_large", "Request Header Fields Too Large", "The request's headers are too large."),
 }
 
@@ -30,23 +37,61 @@ class GatewayProtocol(HttpToolsProtocol):
     gathers pieces in a bytearray and copies that, a tenth of what receiving costs (decision 0011).
     """
 
+    def __init__(self, *args: Any, connections: Connections | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._counted = connections
+        self._in_head = True
+        self._in_body = False
+        self._heads = self._head_bytes = 0
+        self._refused = False
+        self._upgraded = False
+        self._unread_bytes: int | None = None
+
+    @property
+    def waiting_for_client(self) -> Waiting | None:
+        """Say what this connection waits for; None while it works on a request or receives a file."""
+        if self._upgraded:
+            return None
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            return "idle"
+        # Files have their own places and their own least rate.
+        return "small_body" if self._in_body and "body" not in self.scope.get("state", {}) else None
+
+    @property
+    def closed(self) -> bool:
+        """Say whether the connection is closed or about to be; an upgraded one is known by its transport."""
+        return self.transport.is_closing()
+
+    def close_for_room(self) -> None:
+        """Close the connection now."""
+        self._refused = True
+        self.transport.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._in_head = True
-        self._heads = self._head_bytes = 0
-        self._refused = False
         self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+        host = self.client[0] if self.client else ""
+        if self._counted is not None and not self._counted.admit(self, host):
+            self._refuse(503)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._timer.cancel()
+        if self._counted is not None:
+            self._counted.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless its sender was refused."""
         if self._refused:
             return
+        if self._unread_bytes is not None:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.close_for_room()
+                return
         head = self._heads if self._in_head else None
         super().data_received(data)
         if self._in_head and head == self._heads:
@@ -54,20 +99,45 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to the WebSocket protocol; it stays counted until its transport is closed."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
         self._timer.cancel()
         self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
         self._in_head = True
+        self._unread_bytes = None
         self._heads += 1
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         """End a head."""
         self._in_head = False
+        self._in_body = True
         self._timer.cancel()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a body."""
+        self._in_body = False
+        if self._unread_bytes is not None:
+            # The rest of a refused body came in time: the connection can carry the next request.
+            self._unread_bytes = None
+            self._timer.cancel()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Close the connection soon when its request's body is still on its way: nobody reads it."""
+        super().on_response_complete()
+        # With pipelined requests the body on its way may belong to a later one, which is still to be answered.
+        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
+            self._unread_bytes = 0
+            self._timer.cancel()
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.close_for_room)
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece until the application asks for it; stop reading when enough wait."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import socket
+import threading
+from functools import partial
 
 import typer
 import uvicorn
@@ -13,22 +16,28 @@ import uvicorn
 from gateway import logs
 from gateway.api.app import create_app
 from gateway.bootstrap import database_of
+from gateway.cli.connections import Connections, limits_within, raise_descriptor_limit
 from gateway.cli.environment import fail, read_settings
 from gateway.cli.http_protocol import GatewayProtocol
 from gateway.database.connecting import OK, POOLER
+from gateway.domain.addresses import is_own_host, network_of
 from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(add_completion=False)
 
-GRACE_SECONDS = 30
-"""Time for requests in hand after SIGTERM; Kubernetes gives 30 s before it kills."""
-
+GRACE_SECONDS = 25.0
+"""Longest time from SIGTERM to the end of the process. Kubernetes and our compose file kill it after 30 s."""
 
 STREAMS_SECONDS = 2.0
-"""Time for open streams to tell their watchers to come back elsewhere."""
+"""Time for open event streams to tell their watchers to connect to another process."""
 
-BODIES_SECONDS = 15.0
-"""Time for files that are coming in: half of the grace, so that the other half cleans up after those that are not."""
+BODIES_SECONDS = 8.0
+"""Time for files that are being received. The rest of the grace is for cleaning up after those that are cut off."""
+
+REQUESTS_SECONDS = 14
+"""Time for requests that are being answered, after the event streams; then they are cancelled."""
 
 UNREAD_MILLISECONDS = 60_000
 """Time the kernel keeps a connection whose other side takes nothing: no answer here is worth more than its memory."""
@@ -48,12 +57,35 @@ class StreamingServer(uvicorn.Server):
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop serving."""
+        """Stop serving; the process ends after GRACE_SECONDS whatever a client or a thread still holds open."""
+        last_resort = threading.Timer(GRACE_SECONDS, end_process)
+        last_resort.daemon = True
+        last_resort.start()
         gateway = getattr(self.config.app.state, "gateway", None)  # type: ignore[union-attr]  # our own application
         if gateway is not None:
             gateway.streams.doors.close(BODIES_SECONDS)
             await gateway.feeds.close(STREAMS_SECONDS)
         await super().shutdown(sockets)
+
+
+def end_process() -> None:
+    """End the process at once; uploads in hand are taken over by another process when their leases run out."""
+    logger.error("the process did not stop in time and is ended now", extra={"grace_seconds": GRACE_SECONDS})
+    os._exit(1)
+
+
+def connections_of(settings: Settings) -> Connections:
+    """Build the limits of open connections from the settings and from the limit of open files."""
+    pools = settings.database_pool_size + settings.s3_pool_size
+    return Connections(
+        limits_within(
+            raise_descriptor_limit(),
+            wanted=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            pools=pools,
+            exempt=[network_of(text) for text in settings.trusted_proxies],
+        )
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -91,15 +123,17 @@ def serve() -> None:
         reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
         fail(f"Cannot listen on GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {reason}.")
     _require_usable_database(settings)
+    if settings.public_url is None and not is_own_host(settings.host, ()):
+        typer.echo("Warning: set GATEWAY_PUBLIC_URL, or upload tokens get no endpoint on other names.", err=True)
     config = uvicorn.Config(
         create_app(settings),
-        http=GatewayProtocol,
+        http=partial(GatewayProtocol, connections=connections_of(settings)),  # type: ignore[arg-type]  # called as a class
         log_config=None,
         access_log=False,
         server_header=False,
         # GATEWAY_TRUSTED_PROXIES says whom to believe.
         proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=REQUESTS_SECONDS,
         timeout_keep_alive=75,
         ws_ping_interval=settings.stream_heartbeat_seconds,
         ws_max_size=MAX_SOCKET_MESSAGE,

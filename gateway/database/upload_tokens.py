@@ -147,16 +147,6 @@ async def is_current(database: Database, token_id: UUID) -> bool:
     return row is not None
 
 
-async def allows_origin(database: Database, origin: str) -> bool:
-    """Say whether any live token was made for pages of *origin*."""
-    row = await database.fetch_one(
-        """SELECT FROM upload_tokens WHERE allowed_origins @> ARRAY[%(origin)s::text]
-            AND revoked_at IS NULL AND expires_at > now() LIMIT 1""",
-        {"origin": origin},
-    )
-    return row is not None
-
-
 async def forget_ended(database: Database, *, after_seconds: float, limit: int) -> tuple[int, int]:
     """Drop tokens that ended so long ago and that no upload names; return how many of how many that were looked at.
 

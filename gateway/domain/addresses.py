@@ -80,3 +80,18 @@ def client_name(host: str) -> str:
     if isinstance(address, IPv6Address):
         return f"{IPv6Network((int(address) >> _CLIENT_PREFIX << _CLIENT_PREFIX, _CLIENT_PREFIX))}"
     return host if address is None else str(address)
+
+
+def is_own_host(host: str, own: Sequence[str]) -> bool:
+    """Say whether a request to *host* (a name or address, without port) can only have been meant for this server.
+
+    Loopback addresses stay on the client's machine; *own* are the addresses this server listens on.
+    """
+    name = host.lower().strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = address_of(name)
+    if address is not None and address.is_loopback:
+        return True
+    known = {text.lower().strip("[]") for text in own} - {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return name in known

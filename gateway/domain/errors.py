@@ -10,6 +10,8 @@ GatewayError
 ├── Gone               it was there, and its time is over
 ├── TooLarge           over a limit in bytes
 ├── Malformed          the body is not in the format it must be in
+├── BadHost            the Host header is missing, doubled or malformed
+├── UnknownHost        the Host header names another server
 ├── RequestTimeout     the body came too slowly
 ├── LengthRequired     the body's length is not said
 ├── TooMany            over a limit in number or in time
@@ -194,6 +196,20 @@ class Malformed(GatewayError):
 
     code = "malformed_body"
     title = "Malformed request body"
+
+
+class BadHost(GatewayError):
+    """A request must have exactly one Host header with a host name or address."""
+
+    code = "bad_host"
+    title = "Bad Host header"
+
+
+class UnknownHost(GatewayError):
+    """The Host header does not name this gateway. Its operator sets GATEWAY_PUBLIC_URL to the address clients use."""
+
+    code = "unknown_host"
+    title = "Unknown host"
 
 
 class RequestTimeout(GatewayError):

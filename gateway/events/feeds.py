@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from gateway.domain.errors import GatewayError, TooManyWatchers, Unavailable
 from gateway.domain.events import Position
+from gateway.domain.fair_share import FairShare
 from gateway.events.subscription import Message, Reason, Subscription
 from gateway.events.wakeups import Wakeups, wait_for
 
@@ -230,9 +231,9 @@ class Feeds:
         self.reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self.polls = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
         self.poll_limiter = RateLimiter(polls_per_second)
-        self._limits = max_per_tenant, max_total
+        self._places = max_total
+        self._share = FairShare(max_total, per_tenant=max_per_tenant)
         self._feeds: dict[str, Feed] = {}
-        self._watchers: Counter[str] = Counter()
         self._subscriptions: set[Subscription] = set()
         self._closing = False
         self._empty: asyncio.Event | None = None
@@ -243,27 +244,28 @@ class Feeds:
         return len(self._subscriptions)
 
     @asynccontextmanager
-    async def watch(self, tenant_id: str, log: EventLog) -> AsyncIterator[tuple[Subscription, Position]]:
+    async def watch(
+        self, tenant_id: str, log: EventLog, token_id: UUID | None = None
+    ) -> AsyncIterator[tuple[Subscription, Position]]:
         """Lend a watcher's place and the position that everything it gets is behind of.
 
-        Raises TooManyWatchers over the tenant's or the process's limit, and Unavailable.
+        Raises TooManyWatchers over the token's, the tenant's or the process's limit, and Unavailable.
         """
-        self._admit(tenant_id)
+        share = self._admit(tenant_id, token_id)
         subscription = Subscription()
-        self._watchers[tenant_id] += 1
         self._subscriptions.add(subscription)
         feed = self._feeds.get(log.topic)
         if feed is None:
             feed = self._feeds[log.topic] = Feed(log, self)
         feed.users += 1
         try:
-            yield subscription, await feed.add_watcher(subscription)
+            with share:
+                yield subscription, await feed.add_watcher(subscription)
         finally:
             feed.remove_watcher(subscription)
             self._subscriptions.discard(subscription)
             if self._empty is not None and not self._subscriptions:
                 self._empty.set()
-            self._watchers -= Counter({tenant_id: 1})
             feed.users -= 1
             if feed.users == 0:
                 self.drop(log.topic, feed)
@@ -283,11 +285,12 @@ class Feeds:
             self._empty = asyncio.Event()
             await wait_for(self._empty, seconds)
 
-    def _admit(self, tenant_id: str) -> None:
-        max_per_tenant, max_total = self._limits
+    def _admit(self, tenant_id: str, token_id: UUID | None) -> AbstractContextManager[None]:
         if self._closing:
             raise Unavailable("This process is stopping; connect again.")
-        if self._watchers[tenant_id] >= max_per_tenant:
-            raise TooManyWatchers(f"A tenant may have {max_per_tenant} streams open at once here.")
-        if self.watchers >= max_total:
-            raise TooManyWatchers("Too many streams are open here; try again later.")
+        if self.watchers >= self._places:
+            raise TooManyWatchers("Too many event streams are open here; try again later.")
+        refusal = self._share.refusal(tenant_id, token_id)
+        if refusal is not None:
+            raise TooManyWatchers(f"{refusal} Close an event stream, or try again later.")
+        return self._share.held(tenant_id, token_id)

@@ -57,6 +57,20 @@ class ServerSettings(SettingGroup):
         gt=0,
         description="Largest JSON body, bytes. 10,000 parts with an ETag and a checksum are 1.6 MB.",
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        le=60_000,
+        description="Connections open at once per process, event streams included. Less when the limit of open files "
+        "is lower. When all are in use, the oldest one that only waits for its client is closed for a new one.",
+    )
+    max_connections_per_address: int = Field(
+        2000,
+        ge=1,
+        le=60_000,
+        description="The same for one client address (IPv6: one /64). A backend that watches 1,000 uploads needs "
+        "1,000. Trusted proxies are exempt.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     trusted_proxies: CommaSeparated = Field(
         (),

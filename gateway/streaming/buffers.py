@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
 
 from gateway.domain.errors import Busy, TooManyReceivers
+from gateway.domain.fair_share import FairShare
 
 MOST_BUFFERS = 3
 """Of one upload: one fills while two are on their way, which keeps client and store busy at the same time."""
@@ -21,25 +23,21 @@ class Slots:
 
     def __init__(self, count: int, *, per_tenant: int | None = None, wait_seconds: float = 5.0) -> None:
         self._free = count
-        self._per_tenant = max(1, count * 3 // 4) if per_tenant is None else per_tenant
+        self._share = FairShare(count, per_tenant=per_tenant)
         self._wait_seconds = wait_seconds
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._tenants: Counter[str] = Counter()
 
     @contextmanager
-    def counted(self, tenant_id: str) -> Iterator[None]:
-        """Count an upload against its tenant's share while the block runs; raise TooManyReceivers when that is used up.
+    def counted(self, tenant_id: str, token_id: UUID | None = None) -> Iterator[None]:
+        """Count an upload against the shares of its tenant and its token while the block runs; raise TooManyReceivers.
 
-        Whoever waits for a buffer counts too: one tenant would else fill the line that the others stand in.
+        An upload that waits for its first buffer counts too: one tenant would otherwise fill the waiting line.
         """
-        if self._tenants[tenant_id] >= self._per_tenant:
-            raise TooManyReceivers(f"A tenant may send {self._per_tenant} files at once here.")
-        self._tenants[tenant_id] += 1
-        try:
+        refusal = self._share.refusal(tenant_id, token_id)
+        if refusal is not None:
+            raise TooManyReceivers(f"{refusal} Send this file when another one is done.")
+        with self._share.held(tenant_id, token_id):
             yield
-        finally:
-            # Subtracting a Counter drops what is at zero: tenants that are done take no memory.
-            self._tenants -= Counter({tenant_id: 1})
 
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[Lease]:

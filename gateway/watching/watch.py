@@ -76,7 +76,7 @@ async def watch_upload(
     """
     upload = await load(gateway, principal, upload_id)
     log = UploadLog(gateway, upload)
-    async with gateway.feeds.watch(upload.tenant_id, log) as (subscription, joined):
+    async with gateway.feeds.watch(upload.tenant_id, log, principal.token_id) as (subscription, joined):
         # A feed that others keep alive may not have read yet what the row says already: the end stands in the log.
         until = await log.end() if upload.is_final else joined
         yield Watch(log, subscription, after=after or BEGINNING, joined=until, final=upload.is_final)

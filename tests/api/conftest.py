@@ -120,7 +120,7 @@ async def open_api(settings: Settings) -> AsyncIterator[OpenApi]:
             await parts.enter_async_context(LifespanManager(app, startup_timeout=30, shutdown_timeout=30))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             client = await parts.enter_async_context(
-                httpx.AsyncClient(transport=transport, base_url="http://gateway.test", timeout=60)
+                httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60)
             )
             store = await parts.enter_async_context(httpx.AsyncClient(timeout=60))
             return Api(client, store, app.state.gateway, chosen, app=app)

@@ -101,7 +101,7 @@ class Served:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         lines = [
             f"{method} {path} HTTP/1.1",
-            "Host: gateway.test",
+            "Host: localhost",
             f"Authorization: Bearer {self.key}",
             *(headers or []),
         ]
@@ -201,7 +201,7 @@ async def running_api(settings: Settings) -> AsyncIterator[Api]:
     app = create_app(settings, probe_store=False)
     async with LifespanManager(app, startup_timeout=30, shutdown_timeout=30), httpx.AsyncClient() as store:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield Api(client, store, app.state.gateway, settings)
 
 

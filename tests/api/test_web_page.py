@@ -13,7 +13,7 @@ from gateway.database import api_keys
 from tests.api.conftest import Api, OpenApi
 
 KEY = "development-key-of-this-test"
-OWN = "http://gateway.test"
+OWN = "http://localhost"
 FOREIGN = "http://app.test"
 
 

@@ -15,13 +15,13 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from gateway.api.addresses import absolute_url
+from gateway.api.addresses import absolute_url, location
 from gateway.api.answers import json_response
 from gateway.api.requests import gateway_of, principal_of, read_json, upload_id_of
 from gateway.api.uploads import bare_etag
 from gateway.api.uppy.complete_or_raise import complete_fully
 from gateway.api.uppy.errors import CompanionRoute
-from gateway.domain.errors import Invalid
+from gateway.domain.errors import Invalid, UnknownHost
 from gateway.domain.parts import S3_MAX_PARTS, ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
@@ -143,7 +143,8 @@ async def complete_multipart(request: Request, caller: Caller, upload_id: str) -
     named = [ClientPart(part.PartNumber, bare_etag(part.ETag)) for part in body.parts]
     gateway = gateway_of(request)
     upload = await complete_fully(gateway, caller, upload_id_of(upload_id), named or None)
-    return json_response({"location": location_of(request, upload), "key": upload.object_key, "bucket": gateway.bucket})
+    answer = {"location": upload_location(request, upload), "key": upload.object_key, "bucket": gateway.bucket}
+    return json_response(answer)
 
 
 @router.delete("/multipart/{upload_id}")
@@ -170,9 +171,16 @@ def new_upload(
     )
 
 
-def location_of(request: Request, upload: Upload) -> str:
-    """Return where the upload is, for those who may ask: Uppy shows it as the file's address."""
-    return absolute_url(request, f"/v1/uploads/{upload.id}")
+def upload_location(request: Request, upload: Upload) -> str:
+    """Return the address of the upload, which Uppy shows as the address of the file.
+
+    Where the gateway does not know its own address, the path alone.
+    """
+    path = f"/v1/uploads/{upload.id}"
+    try:
+        return absolute_url(request, path)
+    except UnknownHost:
+        return location(request, path)
 
 
 async def _signed(request: Request, caller: Principal, upload_id: str, numbers: list[int]) -> list[SignedPart]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.api.answers import NO_STORE
 from gateway.api.requests import gateway_of, principal_of, read_body, settings_of, upload_id_of
 from gateway.api.uploads import bare_etag
-from gateway.api.uppy.companion import location_of, new_upload
+from gateway.api.uppy.companion import new_upload, upload_location
 from gateway.api.uppy.complete_or_raise import complete_fully
 from gateway.api.uppy.errors import XML_DECLARATION, S3Route
 from gateway.domain.errors import Invalid
@@ -69,7 +69,7 @@ async def complete_multipart_upload(request: Request, caller: Caller, upload_id:
     upload = await complete_fully(gateway, caller, upload_id_of(upload_id), _named(body) or None)
     return _xml(
         "CompleteMultipartUploadResult",
-        f"<Location>{escape(location_of(request, upload))}</Location><Bucket>{escape(gateway.bucket)}</Bucket>"
+        f"<Location>{escape(upload_location(request, upload))}</Location><Bucket>{escape(gateway.bucket)}</Bucket>"
         f"<Key>{escape(upload.object_key)}</Key><ETag>&quot;{escape(upload.observed_etag or '')}&quot;</ETag>",
     )
 
