@@ -7,15 +7,21 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from gateway.dev.processes import LAUNCHER, Child, StackError, User, accepts, kept_ports
+from gateway.dev.other_user import Placement
+from gateway.dev.other_user import place as find_place
+from gateway.dev.processes import Child, StackError, accepts, kept_ports, launch_arguments
 
 ROLE = "gateway"
 START_SECONDS = 60.0
+
+
+def _say_nothing(_line: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -55,42 +61,46 @@ def binaries() -> Path:
     )
 
 
-def unprivileged_user() -> User | None:
-    """Name the account PostgreSQL runs under: it refuses root. None where we are not root."""
-    if os.geteuid() != 0:
-        return None
-    import pwd  # noqa: PLC0415 - exists on Unix only, and this module is read on Windows to say so
+def create_cluster(place: Placement) -> str:
+    """Create the data files if there are none, and return the role's password.
 
-    try:
-        entry = pwd.getpwnam("nobody")
-    except KeyError as error:
-        raise StackError("PostgreSQL refuses to run as root and there is no user `nobody`.") from error
-    return User(entry.pw_uid, entry.pw_gid)
-
-
-def create_cluster(folder: Path, user: User | None) -> str:
-    """Create the data files in *folder* if there are none and give the role's password."""
-    password_file = folder / "password"
-    data = folder / "data"
-    if (data / "PG_VERSION").exists() and password_file.exists():
+    Raises:
+        StackError: initdb failed; the message has its first error.
+    """
+    folder = place.folder
+    password_file, data, complete = folder / "password", folder / "data", folder / "complete"
+    if password_file.exists() and (complete.exists() or (data / "PG_VERSION").exists()):
         return password_file.read_text().strip()
-    shutil.rmtree(data, ignore_errors=True)  # Left by a start that was killed before it was done.
+    _remove_unfinished(data)
     data.mkdir(parents=True, mode=0o700)
     password = secrets.token_urlsafe(24)
-    password_file.touch(mode=0o600)
-    password_file.write_text(password)
-    if user is not None:
-        for path in (data, password_file):
-            os.chown(path, user.uid, user.gid)
-    _run_initdb(folder, data, password_file, user)
+    initial = folder / "initial-password"
+    try:
+        # Two files: without CAP_DAC_OVERRIDE root cannot read the one that belongs to the other user.
+        for file in (password_file, initial):
+            file.touch(mode=0o600)
+            file.write_text(password)
+        if place.user is not None and not place.user.in_namespace:
+            for path in (data, initial):
+                os.chown(path, place.user.uid, place.user.gid)
+        _run_initdb(place, data, initial)
+    finally:
+        initial.unlink(missing_ok=True)
+    complete.touch()
     return password
 
 
-def _run_initdb(folder: Path, data: Path, password_file: Path, user: User | None) -> None:
-    who = (str(user.uid), str(user.gid)) if user else ("-", "-")
-    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(signal.SIGKILL)), *who]
+def _remove_unfinished(data: Path) -> None:
+    """Remove what a start left that was killed before it was done."""
+    shutil.rmtree(data, ignore_errors=True)
+    if data.exists():
+        # Root without CAP_DAC_OVERRIDE cannot look into the other user's folder, but can move it out of the way.
+        data.rename(data.with_name(f"unfinished-{secrets.token_hex(4)}"))
+
+
+def _run_initdb(place: Placement, data: Path, password_file: Path) -> None:
     command = [
-        str(binaries() / "initdb"),
+        str(place.binaries / "initdb"),
         f"--pgdata={data}",
         f"--username={ROLE}",
         f"--pwfile={password_file}",
@@ -102,27 +112,40 @@ def _run_initdb(folder: Path, data: Path, password_file: Path, user: User | None
         "--set=scram_iterations=1",
     ]
     result = subprocess.run(  # noqa: S603 - the command is made here
-        [*launcher, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=folder
+        [*launch_arguments(place.user, signal.SIGKILL), *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
     )
     if result.returncode != 0:
         shutil.rmtree(data, ignore_errors=True)
-        reason = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-        raise StackError(f"PostgreSQL could not make its data files: {reason}")
+        raise StackError(f"PostgreSQL could not make its data files: {first_error(result.stderr, result.stdout)}")
 
 
-def start(folder: Path, *, durable: bool = True, max_connections: int = 100) -> PostgresServer:
+def first_error(*outputs: str) -> str:
+    """Return the first error in what a program printed: the ones after it are consequences."""
+    lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()]
+    return (errors or lines or ["no output"])[0].removeprefix("initdb: error: ")
+
+
+def start(
+    folder: Path, *, durable: bool = True, max_connections: int = 100, report: Callable[[str], None] = _say_nothing
+) -> PostgresServer:
     """Start PostgreSQL on the data in *folder*, made on the first start, and wait until it answers.
 
-    *durable* False is for tests: a crash of the machine may lose data then, a crash of a process may not.
+    *durable* False is for tests: a crash of the machine may lose data then, a crash of a process may not. *report* gets
+    one line when root cannot let another user into *folder*: then programs and data are kept elsewhere.
 
     Raises:
         StackError: No binaries, no suitable user, or the server does not start.
     """
-    folder = folder.resolve()
+    place = find_place(binaries(), folder.resolve(), report)
+    folder = place.folder
     folder.mkdir(parents=True, exist_ok=True)
-    bin_folder = binaries()
-    user = unprivileged_user()
-    password = create_cluster(folder, user)
+    password = create_cluster(place)
     (port,) = kept_ports(folder / "ports", 1)
     options = {
         "listen_addresses": "127.0.0.1",
@@ -137,24 +160,38 @@ def start(folder: Path, *, durable: bool = True, max_connections: int = 100) -> 
     child = Child(
         name="PostgreSQL",
         command=[
-            str(bin_folder / "postgres"),
+            str(place.binaries / "postgres"),
             "-D",
             str(folder / "data"),
             *(f"--{name}={value}" for name, value in options.items()),
         ],
         log=folder / "postgresql.log",
-        user=user,
+        user=place.user,
         # INT is PostgreSQL's fast stop: TERM would wait for every client to leave.
         stop_signals=((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)),
         death_signal=signal.SIGINT,
     )
-    child.start_until(lambda: accepts(port) and _answers(folder / "data"), START_SECONDS)
+    child.start_until(lambda: accepts(port) and _answers(folder / "data", port, password), START_SECONDS)
     return PostgresServer(child, port, password)
 
 
-def _answers(data: Path) -> bool:
+def _answers(data: Path, port: int, password: str) -> bool:
     """Read the last line of the server's own state file: it listens before it is ready."""
     try:
         return (data / "postmaster.pid").read_text().splitlines()[-1].strip() == "ready"
+    except PermissionError:
+        # Root without CAP_DAC_OVERRIDE, and files of the other user.
+        return _can_connect(port, password)
     except (OSError, IndexError):
         return False
+
+
+def _can_connect(port: int, password: str) -> bool:
+    import psycopg  # noqa: PLC0415 - takes a tenth of a second, and only a restricted container needs it
+
+    url = f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/postgres"
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True

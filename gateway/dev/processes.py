@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.dev.launch import SAME_USER
+
 LAUNCHER = Path(__file__).with_name("launch.py")
 TAIL_BYTES = 4096
 
@@ -31,6 +33,16 @@ class User:
 
     uid: int
     gid: int
+    in_namespace: bool = False
+    """The child only appears as this user, in a user namespace of its own."""
+
+
+def launch_arguments(user: User | None, death_signal: signal.Signals) -> list[str]:
+    """Return the command that starts another one under *user* and ends it with this process."""
+    who = [SAME_USER, SAME_USER]
+    if user is not None:
+        who = [f"~{user.uid}" if user.in_namespace else str(user.uid), str(user.gid)]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), *who]
 
 
 @dataclass
@@ -57,8 +69,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process with its output appended to the log."""
-        who = (str(self.user.uid), str(self.user.gid)) if self.user else ("-", "-")
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(self.death_signal)), *who]
+        launcher = launch_arguments(self.user, self.death_signal)
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:

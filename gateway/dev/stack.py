@@ -60,7 +60,7 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
     children: list[Child] = []
     with ExitStack() as parts:
         if not choices.own_database:
-            server = postgres.start(choices.data_dir / "postgres")
+            server = postgres.start(choices.data_dir / "postgres", report=report)
             parts.callback(server.stop)
             children.append(server.child)
             ensure_database(server)
