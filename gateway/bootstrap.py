@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -15,6 +16,7 @@ from gateway.database.connecting import DatabaseAddress
 from gateway.database.engine import Database
 from gateway.database.notify import NOTIFY_CHANNEL
 from gateway.database.queue import JobQueue
+from gateway.database.upload_repository import PostgresUploads
 from gateway.detection import ClamdScanner, Scanner
 from gateway.domain.origins import origin_of
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
@@ -25,6 +27,7 @@ from gateway.outbound.public_http import WebhookSender
 from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.settings import Settings
 from gateway.startup.probes import ProbeTargets
+from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.clock import StoreClock
 from gateway.storage.models import StoreConfig
 from gateway.storage.policies import StoreKeys
@@ -232,39 +235,49 @@ async def open_gateway(settings: Settings, *, wait_for_database: bool = True) ->
     database = database_of(settings)
     url = database_address_of(settings).session_url
     wakeups = Wakeups(url, NOTIFY_CHANNEL)
-    clock = StoreClock(utc_now)
-    work = Work()
     webhooks = webhooks_of(settings)
     await database.open(wait_seconds=30.0 if wait_for_database else None)
     try:
         async with AsyncExitStack() as parts:
-            store = await parts.enter_async_context(open_store(store_config_of(settings), clock))
+            store = await parts.enter_async_context(open_store(store_config_of(settings), StoreClock(utc_now)))
             if webhooks is not None:
                 await parts.enter_async_context(webhooks.sender.opened())
             await wakeups.open()
-            yield Gateway(
-                policy=policy_of(settings),
-                bucket=settings.s3_bucket,
-                key_prefix=settings.s3_object_key_prefix,
-                database=database,
-                store=store,
-                store_config=store_config_of(settings),
-                store_checks=StoreChecks(settings.unsafe_store),
-                presigner=presigner_of(settings, clock),
-                download_presigner=download_presigner_of(settings, clock),
-                queue=JobQueue(url, timeout_seconds=settings.database_timeout_seconds),
-                wakeups=wakeups,
-                feeds=feeds_of(settings, wakeups),
-                work=work,
-                now=utc_now,
-                streams=streams_of(settings),
-                tokens=token_signer_of(settings),
-                post_policy_seconds=settings.form_seconds,
-                scanner=scanner_of(settings),
-                scanner_policy=settings.scanner_policy,
-                webhooks=webhooks,
-            )
-            await work.close(WORK_SECONDS)
+            gateway = _gateway_of(settings, database, store, wakeups, webhooks)
+            yield gateway
+            await gateway.work.close(WORK_SECONDS)
     finally:
         await wakeups.close()
         await database.close()
+
+
+def _gateway_of(
+    settings: Settings, database: Database, store: S3Store, wakeups: Wakeups, webhooks: Webhooks | None
+) -> Gateway:
+    """Put the opened parts together with those that need no opening."""
+    config = store_config_of(settings)
+    queue = JobQueue(database_address_of(settings).session_url, timeout_seconds=settings.database_timeout_seconds)
+    return Gateway(
+        policy=policy_of(settings),
+        bucket=settings.s3_bucket,
+        key_prefix=settings.s3_object_key_prefix,
+        database=database,
+        uploads=PostgresUploads(database, queue),
+        store=store,
+        store_config=config,
+        store_checks=StoreChecks(settings.unsafe_store),
+        find_multipart_uploads=partial(multipart_uploads_of, config),
+        presigner=presigner_of(settings, store.clock),
+        download_presigner=download_presigner_of(settings, store.clock),
+        queue=queue,
+        wakeups=wakeups,
+        feeds=feeds_of(settings, wakeups),
+        work=Work(),
+        now=utc_now,
+        streams=streams_of(settings),
+        tokens=token_signer_of(settings),
+        post_policy_seconds=settings.form_seconds,
+        scanner=scanner_of(settings),
+        scanner_policy=settings.scanner_policy,
+        webhooks=webhooks,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from gateway.events.feeds import Feeds
 from gateway.events.wakeups import Wakeups
 from gateway.outbound.public_http import WebhookSender
 from gateway.outbound.webhook_signing import WebhookSecrets
+from gateway.ports import UploadRepository
 from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
@@ -76,8 +77,11 @@ class Gateway:
     bucket: str
     key_prefix: str
     database: Database
+    uploads: UploadRepository
     store: S3Store
     store_config: StoreConfig
+    find_multipart_uploads: Callable[[str], Awaitable[list[str]]]
+    """Return the store's ids of the multipart uploads of one key: those whose answer to create was lost."""
     presigner: Presigner
     download_presigner: Presigner
     queue: JobQueue

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.domain.policy import DEFAULT_POLICY
+from gateway.domain.rejection import RejectionCode
 from gateway.domain.upload import State
 from gateway.uploads.sign import MAX_PARTS_A_CALL
 
@@ -166,9 +167,12 @@ class StoredParts(BaseModel):
 
 
 class Rejection(BaseModel):
-    """Why the file was refused."""
+    """Why the file was rejected."""
 
-    code: str
+    code: str = Field(
+        description="\n".join(f"- `{code}`: {code.meaning}" for code in RejectionCode),
+        json_schema_extra={"enum": [code.value for code in RejectionCode]},
+    )
     detail: str
 
 

@@ -25,12 +25,11 @@ from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State
 from gateway.uploads.abort import abort
-from gateway.uploads.access import list_page, wait_until
+from gateway.uploads.access import list_page, load, request_check, wait_until
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.download import download
 from gateway.uploads.list_parts import list_parts
-from gateway.uploads.post_uploads import complete_if_arrived
 from gateway.uploads.sign import WantedPart, sign
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -98,8 +97,9 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     """Get an upload; with `Prefer: wait=N`, wait up to 30 s for a final state."""
     gateway, identity = gateway_of(request), upload_id_of(upload_id)
     seconds = wait_of(request)
-    found = await complete_if_arrived(gateway, caller, identity)
     if seconds == 0:
+        found = await load(gateway, caller, identity)
+        await request_check(gateway, found)
         return json_response(upload_answer(found, caller))
     upload = await wait_until(gateway, caller, identity, seconds=seconds)
     return json_response(upload_answer(upload, caller), headers={"preference-applied": f"wait={seconds:.0f}"})

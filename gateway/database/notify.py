@@ -7,3 +7,6 @@ NOTIFY_CHANNEL = "gateway_uploads"
 
 WEBHOOKS_TOPIC = "webhooks"
 """The topic of the webhook sender. It follows the two ids, or stands alone, when a message is due."""
+
+POST_UPLOADS_TOPIC = "post_uploads"
+"""`post_uploads:{upload_id}` asks the workers to look for the file of one POST upload."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from gateway.database.engine import Database
+from gateway.database.notify import NOTIFY_CHANNEL, POST_UPLOADS_TOPIC
 
 LATE_SECONDS = 86_400.0
 """Time after which no POST is on its way any more that began while its form lived."""
@@ -48,3 +49,11 @@ async def to_remove(database: Database, *, limit: int) -> Sequence[UUID]:
 async def removed(database: Database, upload_id: UUID) -> None:
     """Record that nothing is left, and nothing can come any more, at the form's key."""
     await database.execute("UPDATE uploads SET form_key = NULL WHERE id = %(id)s", {"id": upload_id})
+
+
+async def request_check(database: Database, upload_id: UUID) -> None:
+    """Wake every worker, so that one of them looks for the file of this POST upload now."""
+    await database.fetch_one(
+        "SELECT pg_notify(%(channel)s, %(topic)s)",
+        {"channel": NOTIFY_CHANNEL, "topic": f"{POST_UPLOADS_TOPIC}:{upload_id}"},
+    )

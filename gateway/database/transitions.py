@@ -5,10 +5,7 @@ A transition is a compare-and-set: it names the state it starts from, and change
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -17,7 +14,8 @@ from gateway.database.engine import Connection, Database
 from gateway.database.notify import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
 from gateway.database.upload_rows import COLUMNS, upload_of
 from gateway.domain.parts import StoredPart
-from gateway.domain.upload import Rejection, State, Upload
+from gateway.domain.transition import Transition
+from gateway.domain.upload import Upload
 
 # PostgreSQL does not run a CTE that only selects and that nothing reads, so the last SELECT reads `notified`.
 _WRITE_EVENT = f"""
@@ -37,33 +35,6 @@ notified AS (
         || CASE WHEN EXISTS (SELECT FROM due) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM logged
 )
 SELECT {COLUMNS} FROM moved, notified"""
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Describe one transition and the facts learned with it. A None leaves its column as it is."""
-
-    from_state: State
-    to_state: State
-    fence: UUID | None = None
-    """Apply only while the upload still has this lease token: a process that lost its lease changes nothing."""
-    lease_token: UUID | None = None
-    """The lease that the upload has afterwards; None ends the lease."""
-    lease_seconds: float = 0.0
-    observed_size_bytes: int | None = None
-    observed_etag: str | None = None
-    observed_version_id: str | None = None
-    content_type: str | None = None
-    detection: Mapping[str, Any] | None = None
-    assembly: Sequence[StoredPart] | None = None
-    rejection: Rejection | None = None
-    cleanup_pending: bool | None = None
-    expired_only: bool | None = None
-    """True: apply only after expires_at. False: only before it."""
-    receiver_token: UUID | None = None
-    """The caller's right to receive the file. While another process receives it, the upload cannot be claimed."""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """The fields of the event."""
 
 
 _APPLY = (

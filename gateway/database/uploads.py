@@ -97,7 +97,7 @@ async def renew_lease(database: Database, upload_id: UUID, *, token: UUID, secon
     )
 
 
-async def cleaned(database: Database, upload_id: UUID) -> None:
+async def mark_cleaned(database: Database, upload_id: UUID) -> None:
     """Record that the store holds nothing of this upload any more."""
     await database.execute(
         "UPDATE uploads SET cleanup_pending = false WHERE id = %(id)s AND cleanup_pending", {"id": upload_id}

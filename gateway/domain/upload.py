@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.domain.parts import PartPlan
+from gateway.domain.rejection import Rejection
 
 
 class State(StrEnum):
@@ -37,14 +38,6 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 FINAL_STATES = frozenset(state for state, after in TRANSITIONS.items() if not after)
 LEASED_STATES = frozenset({State.COMPLETING, State.VALIDATING})
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Say why an upload was refused: a stable code and a sentence for a person."""
-
-    code: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +83,15 @@ class Upload:
     def on_disk(self) -> bool:
         """Say whether the file is kept on the gateway's own disk and not in the store."""
         return self.path is not None
+
+    @property
+    def is_intent(self) -> bool:
+        """Say whether the upload is not open yet: its row is written, but the store has not answered."""
+        return self.state is State.UPLOADING and self.multipart_upload_id is None and not self.on_disk
+
+    def is_received_at(self, now: datetime) -> bool:
+        """Say whether a process holds the right to receive, or to copy, the file at the time *now*."""
+        return self.receiver_until is not None and self.receiver_until > now
 
     @property
     def is_post_upload(self) -> bool:

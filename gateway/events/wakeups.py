@@ -23,6 +23,29 @@ QUIET_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 """Time for the answer."""
 
+MAX_COLLECTED = 1000
+"""Ids kept for one reader. Their work is also found without notifications, only later."""
+
+
+class Collected:
+    """Hold the ids of notifications until they are taken; of more than MAX_COLLECTED the rest is dropped."""
+
+    def __init__(self) -> None:
+        self.waker = asyncio.Event()
+        self._ids: set[str] = set()
+
+    def add(self, identity: str) -> None:
+        """Keep one id and wake the reader."""
+        if len(self._ids) < MAX_COLLECTED:
+            self._ids.add(identity)
+        self.waker.set()
+
+    def take(self) -> set[str]:
+        """Return the ids that came since the last call."""
+        self.waker.clear()
+        taken, self._ids = self._ids, set()
+        return taken
+
 
 class Wakeups:
     """Listen on one connection for the whole process and wake subscribers by topic (tenant id or upload id)."""
@@ -31,6 +54,7 @@ class Wakeups:
         self._url = url
         self._channel = channel
         self._subscribers: dict[str, set[asyncio.Event]] = {}
+        self._collectors: dict[str, set[Collected]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -58,6 +82,16 @@ class Wakeups:
             if not wakers:
                 del self._subscribers[topic]
 
+    @contextmanager
+    def collect(self, kind: str) -> Iterator[Collected]:
+        """Lend the ids of all notifications `kind:id` until the block ends."""
+        collected = Collected()
+        self._collectors.setdefault(kind, set()).add(collected)
+        try:
+            yield collected
+        finally:
+            self._collectors[kind].discard(collected)
+
     async def _run(self) -> None:
         failures = 0
         while True:
@@ -78,14 +112,18 @@ class Wakeups:
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
             async for notice in connection.notifies(timeout=QUIET_SECONDS):
-                self._wake(notice.payload)
+                self.wake(notice.payload)
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.execute("SELECT 1")
 
-    def _wake(self, payload: str) -> None:
+    def wake(self, payload: str) -> None:
+        """Wake the subscribers of each topic in *payload*, as a notification of the database does."""
         for topic in payload.split(" "):
             for waker in self._subscribers.get(topic, ()):
                 waker.set()
+            kind, _, identity = topic.partition(":")
+            for collected in self._collectors.get(kind, ()):
+                collected.add(identity)
 
     def _wake_all(self) -> None:
         for wakers in self._subscribers.values():

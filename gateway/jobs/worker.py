@@ -12,8 +12,10 @@ from procrastinate.exceptions import ConnectorException
 
 from gateway.bootstrap import open_gateway
 from gateway.context import Gateway
+from gateway.database.notify import POST_UPLOADS_TOPIC
 from gateway.database.schema import require_current
 from gateway.domain.errors import GatewayError, PartsMismatch
+from gateway.events.wakeups import wait_for
 from gateway.jobs.webhooks import send_webhooks_forever
 from gateway.maintenance.post_uploads import complete_arrived_posts
 from gateway.maintenance.sweep import sweep
@@ -39,8 +41,11 @@ KEEP_JOBS_HOURS = 7 * 24
 WORK_AGAIN_SECONDS = 2.0
 """Pause before the queue is worked on again after its database was lost."""
 
-FORM_SECONDS = 1.0
-"""Time between two looks for forms, which is one query of an index that is empty where nobody sends forms."""
+POST_CHECK_SECONDS = 1.0
+"""Time between two checks for due POST uploads: one query of an index that is empty where nobody sends forms."""
+
+POST_CHECK_PAUSE_SECONDS = 0.1
+"""Least time between two checks, so that clients that ask often cost the store ten calls a second for each upload."""
 
 
 def register(app: App, gateway: Gateway) -> None:
@@ -76,7 +81,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
             loops = [
                 asyncio.create_task(_work_forever(app, stop)),
                 asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds)),
-                asyncio.create_task(_look_for_forms_forever(gateway)),
+                asyncio.create_task(_complete_posts_forever(gateway)),
                 asyncio.create_task(send_webhooks_forever(gateway)),
             ]
             stopped = asyncio.create_task(stop.wait())
@@ -112,16 +117,20 @@ async def _work_forever(app: App, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), WORK_AGAIN_SECONDS)
 
 
-async def _look_for_forms_forever(gateway: Gateway) -> None:
-    while True:
-        try:
-            await complete_arrived_posts(gateway)
-        except GatewayError as exc:
-            logger.warning("could not look for forms; trying again", extra={"code": exc.code})
-        except Exception:
-            # This loop ends the worker when it ends, and every job with it.
-            logger.exception("could not look for forms; trying again")
-        await asyncio.sleep(FORM_SECONDS)
+async def _complete_posts_forever(gateway: Gateway) -> None:
+    """Check due POST uploads every POST_CHECK_SECONDS, and requested ones as soon as a client asks about them."""
+    with gateway.wakeups.collect(POST_UPLOADS_TOPIC) as requests:
+        while True:
+            requested = {UUID(text) for text in requests.take()}
+            try:
+                await complete_arrived_posts(gateway, requested)
+            except GatewayError as exc:
+                logger.warning("could not check POST uploads; trying again", extra={"code": exc.code})
+            except Exception:
+                # When this loop ends, the worker ends with all its jobs.
+                logger.exception("could not check POST uploads; trying again")
+            await asyncio.sleep(POST_CHECK_PAUSE_SECONDS)
+            await wait_for(requests.waker, POST_CHECK_SECONDS)
 
 
 async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:

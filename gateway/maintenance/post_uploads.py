@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from uuid import UUID
 
 from gateway.context import Gateway
@@ -19,15 +20,21 @@ BATCH = 100
 """Forms of one round; the rest waits for the next, a second later."""
 
 
-async def complete_arrived_posts(gateway: Gateway) -> int:
-    """Look for every form that is due, and return how many were found; one that fails does not stop the others."""
+async def complete_arrived_posts(gateway: Gateway, requested: Collection[UUID] = ()) -> int:
+    """Complete every due or *requested* POST upload whose file has arrived, and return how many were completed.
 
-    async def look(upload_id: UUID) -> bool:
+    An upload that fails is logged and does not stop the others.
+    """
+
+    async def check(upload_id: UUID) -> bool:
         upload = await complete_arrived(gateway, upload_id)
         return upload is not None and upload.state is not State.UPLOADING
 
     due = await post_uploads.claim_due_checks(gateway.database, limit=BATCH)
-    return await for_each_upload(due, look, semaphore=asyncio.Semaphore(AT_ONCE), failing="could not look for a form")
+    checked = [*due, *(set(requested) - set(due))]
+    return await for_each_upload(
+        checked, check, semaphore=asyncio.Semaphore(AT_ONCE), failing="could not check a POST upload"
+    )
 
 
 async def remove_late_posts(gateway: Gateway) -> int:

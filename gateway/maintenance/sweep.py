@@ -9,9 +9,9 @@ from functools import partial
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import transitions, uploads
-from gateway.database.transitions import Transition
+from gateway.database import uploads
 from gateway.domain.errors import GatewayError
+from gateway.domain.transition import Transition
 from gateway.domain.upload import State
 from gateway.maintenance.for_each import for_each_upload
 from gateway.maintenance.forget import forget
@@ -56,8 +56,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
     """Expire one upload if its time is over and nobody completes it, and remove its parts."""
     change = Transition(from_state=State.UPLOADING, to_state=State.EXPIRED, cleanup_pending=True, expired_only=True)
-    async with gateway.database.connection() as connection:
-        expired = await transitions.apply(connection, upload_id, change)
+    expired = await gateway.uploads.apply(upload_id, change)
     if expired is None:
         return False
     await clean_up(gateway, expired)

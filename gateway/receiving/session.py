@@ -10,12 +10,12 @@ from typing import Protocol
 from uuid import uuid4
 
 from gateway.context import Gateway
-from gateway.database import receiving, transitions, uploads
-from gateway.database.transitions import Transition
+from gateway.database import receiving, uploads
 from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unavailable, WrongState
 from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.progress import smooth_rate
+from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
 from gateway.storage.errors import StoreUnavailable
 from gateway.streaming.buffers import Lease
@@ -213,8 +213,7 @@ class Reception:
         if isinstance(reason, GatewayError):
             data = {"code": reason.code, "detail": reason.detail}
         change = Transition(from_state=State.UPLOADING, to_state=State.ABORTED, cleanup_pending=True, data=data)
-        async with self._gateway.database.connection() as connection:
-            aborted = await transitions.apply(connection, self.upload.id, change)
+        aborted = await self._gateway.uploads.apply(self.upload.id, change)
         if aborted is None:
             return await uploads.find_unscoped(self._gateway.database, self.upload.id) or self.upload
         await clean_up(self._gateway, aborted)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from gateway.storage.errors import InvalidRange, NoSuchKey, StoreUnavailable
-from gateway.storage.s3 import S3Store
+
+
+class RangeReader(Protocol):
+    """Anything that reads a range of an object, as `S3Store` does."""
+
+    async def get_object_range(
+        self, key: str, start: int, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> bytes:
+        """Read exactly *length* bytes; raise NoSuchKey, InvalidRange, StoreError."""
+
 
 _ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
-async def require_absent(store: S3Store, key: str, *, version_id: str | None = None) -> None:
+async def require_absent(store: RangeReader, key: str, *, version_id: str | None = None) -> None:
     """Return if the store itself confirms that it has no such object, or no such version.
 
     The 404 of a HEAD has no body, so it may come from a proxy while the store restarts. Raises StoreUnavailable when

@@ -6,34 +6,32 @@ from contextlib import suppress
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import transitions
-from gateway.database.transitions import Transition
 from gateway.domain.errors import GatewayError, WrongState
 from gateway.domain.principal import Principal
+from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
 from gateway.uploads.access import load
 from gateway.uploads.clean_up import clean_up
 
-_NOTHING_LEFT = frozenset({State.ABORTED, State.EXPIRED, State.REJECTED})
+_ALREADY_ENDED = frozenset({State.ABORTED, State.EXPIRED, State.REJECTED})
 
 
 async def abort(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
-    """Abort an open upload and remove its parts; again is fine, and so is one that ended without being ready.
+    """Abort an open upload and remove its parts; an upload that ended without being ready is returned as it is.
 
-    Raises NotFound, and WrongState while it completes and once it is ready: of an abort and a complete at the same
-    time, one wins.
+    Raises NotFound, and WrongState while the upload completes and once it is ready. When an abort and a complete run at
+    the same time, one of them wins.
     """
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.UPLOADING:
-        change = Transition(from_state=State.UPLOADING, to_state=State.ABORTED, cleanup_pending=True)
-        async with gateway.database.connection() as connection:
-            aborted = await transitions.apply(connection, upload.id, change)
+        change = Transition(State.UPLOADING, State.ABORTED, cleanup_pending=True)
+        aborted = await gateway.uploads.apply(upload.id, change)
         if aborted is not None:
-            # What the store does not do now the sweeper asks again.
+            # If the store fails now, the sweeper tries again.
             with suppress(GatewayError):
                 await clean_up(gateway, aborted)
             return aborted
         upload = await load(gateway, principal, upload_id)
-    if upload.state not in _NOTHING_LEFT:
+    if upload.state not in _ALREADY_ENDED:
         raise WrongState(f"The upload is {upload.state}; it can no longer be aborted.", state=upload.state.value)
     return upload

@@ -1,44 +1,42 @@
-"""Load an upload for the one who asks, and wait for it."""
+"""Load an upload on behalf of a principal, and wait for its state."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import upload_tokens, uploads
 from gateway.domain.errors import Gone, NotFound, Unauthenticated, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, State, Upload
 from gateway.events.wakeups import wait_for
 
 RECHECK_SECONDS = 2.0
-"""Wake-ups may be lost with the database connection that carries them; a look every two seconds makes up for it."""
+"""Seconds between two reads while waiting: a notification is lost when its database connection is."""
 
 
 async def load(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
-    """Return an upload of the principal's; another's, a missing one and a bare intent are the same NotFound.
+    """Return an upload of the principal. An intent and another tenant's upload raise NotFound like a missing one.
 
     Raises Unauthenticated when the principal's upload token was revoked.
     """
-    upload = await uploads.find(gateway.database, principal, upload_id)
+    upload = await gateway.uploads.find(principal, upload_id)
     if upload is None:
         await require_live(gateway, principal)
         raise NotFound
-    if upload.multipart_upload_id is None and not upload.on_disk and upload.state is State.UPLOADING:
+    if upload.is_intent:
         raise NotFound
     return upload
 
 
 async def require_live(gateway: Gateway, principal: Principal) -> None:
-    """Raise Unauthenticated when the request came with an upload token that is revoked."""
-    if principal.token is not None and not await upload_tokens.is_live(gateway.database, principal.token.token_id):
+    """Raise Unauthenticated when the request came with a revoked upload token."""
+    if principal.token is not None and not await gateway.uploads.is_token_live(principal.token.token_id):
         raise Unauthenticated("The upload token was revoked.")
 
 
 def require_uploading(gateway: Gateway, upload: Upload) -> str:
-    """Return the multipart_upload_id if parts may still come; raise Gone once expired, WrongState in other states."""
+    """Return the multipart_upload_id of an upload that takes parts; raise Gone once it expired, else WrongState."""
     multipart_upload_id = require_open(upload)
     if upload.expires_at <= gateway.now():
         raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
@@ -48,7 +46,7 @@ def require_uploading(gateway: Gateway, upload: Upload) -> str:
 def require_open(upload: Upload) -> str:
     """Return the multipart_upload_id of an upload that is uploading, expired or not.
 
-    Raises Gone once the sweep expired it, WrongState in other states.
+    Raises Gone once the sweeper expired it, WrongState in other states.
     """
     if upload.state is State.EXPIRED:
         raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
@@ -60,9 +58,9 @@ def require_open(upload: Upload) -> str:
 async def list_page(
     gateway: Gateway, principal: Principal, *, state: State | None, before: UUID | None, limit: int
 ) -> tuple[list[Upload], UUID | None]:
-    """Return a page of the principal's uploads, newest first, and the cursor of the next one."""
+    """Return a page of the principal's uploads, newest first, and the cursor of the next page."""
     await require_live(gateway, principal)
-    found = await uploads.list_page(gateway.database, principal, state=state, before=before, limit=limit + 1)
+    found = await gateway.uploads.list_page(principal, state=state, before=before, limit=limit + 1)
     page = found[:limit]
     return page, page[-1].id if len(found) > limit else None
 
@@ -75,14 +73,24 @@ async def wait_until(
     seconds: float,
     states: frozenset[State] = FINAL_STATES,
 ) -> Upload:
-    """Return the upload as soon as it is in one of *states*, or as it is after *seconds*."""
+    """Return the upload as soon as it is in one of *states*, or in its present state after *seconds*.
+
+    A POST upload whose file has not been found yet is brought to a worker's attention at every read.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timedelta(seconds=seconds).total_seconds()
+    deadline = loop.time() + seconds
     with gateway.wakeups.subscribe(str(upload_id)) as waker:
         while True:
             waker.clear()
             upload = await load(gateway, principal, upload_id)
+            await request_check(gateway, upload)
             left = deadline - loop.time()
             if upload.state in states or left <= 0:
                 return upload
             await wait_for(waker, min(left, RECHECK_SECONDS))
+
+
+async def request_check(gateway: Gateway, upload: Upload) -> None:
+    """Wake a worker if *upload* is a POST upload that still waits for its file; the store announces no POST."""
+    if upload.is_post_upload and upload.state is State.UPLOADING and upload.expires_at > gateway.now():
+        await gateway.uploads.request_check(upload.id)

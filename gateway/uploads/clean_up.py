@@ -1,4 +1,4 @@
-"""Remove from store or disk what nobody will ask for again."""
+"""Remove the files of uploads that ended without being ready."""
 
 from __future__ import annotations
 
@@ -8,71 +8,69 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.context import Gateway
-from gateway.database import uploads
 from gateway.domain.errors import Unavailable
 from gateway.domain.upload import State, Upload
-from gateway.storage.admin import multipart_uploads_of
+from gateway.ports import ObjectStore
 from gateway.storage.errors import AccessDenied, NoSuchKey, NoSuchUpload, StoreError
-from gateway.storage.s3 import S3Store
 from gateway.streaming import disk
 
+logger = logging.getLogger(__name__)
+
 ABORT_ROUNDS = 3
-"""A part that was in flight while its upload was aborted may land afterwards (AWS says to abort again and look)."""
+"""A part that was being sent during the abort may be stored after it. AWS says to list the parts and abort again."""
 
 CLEANABLE = frozenset({State.REJECTED, State.ABORTED, State.EXPIRED})
 
+MAX_VERSIONS = 100
+"""Versions removed in one call: a POST form can be sent again and again. The next sweep removes the rest."""
+
 
 async def clean_up(gateway: Gateway, upload: Upload) -> None:
-    """Abort the multipart upload and delete the object of an upload that ended without being ready; run it at will.
+    """Abort the multipart upload and delete the object of an upload that ended without being ready.
 
-    Raises Unavailable when the store keeps parts or stays away; the upload stays marked for the sweeper.
+    May be called any number of times. Raises Unavailable when the store keeps parts or does not respond; the upload
+    then stays marked for the sweeper.
     """
-    assert upload.state in CLEANABLE, "only what ended without being ready is removed"
+    assert upload.state in CLEANABLE, "only an upload that ended without being ready is removed"
     if upload.path is not None:
         await asyncio.to_thread(disk.remove, Path(upload.path))
-        await uploads.cleaned(gateway.database, upload.id)
+        await gateway.uploads.mark_cleaned(upload.id)
         return
     if upload.multipart_upload_id is None:
-        lost = await multipart_uploads_of(gateway.store_config, upload.object_key)
+        multipart_upload_ids = await gateway.find_multipart_uploads(upload.object_key)
     else:
-        lost = [upload.multipart_upload_id]
-    for multipart_upload_id in lost:
-        await _abort(gateway, upload.object_key, multipart_upload_id)
+        multipart_upload_ids = [upload.multipart_upload_id]
+    for multipart_upload_id in multipart_upload_ids:
+        await _abort(gateway.store, upload.object_key, multipart_upload_id)
     await remove_object(gateway.store, upload.object_key, version_id=upload.observed_version_id)
     if upload.post_key is not None:
         await remove_object(gateway.store, upload.post_key)
-    await uploads.cleaned(gateway.database, upload.id)
+    await gateway.uploads.mark_cleaned(upload.id)
 
 
-async def _abort(gateway: Gateway, key: str, multipart_upload_id: str) -> None:
+async def _abort(store: ObjectStore, key: str, multipart_upload_id: str) -> None:
     for _ in range(ABORT_ROUNDS):
         try:
-            await gateway.store.abort_multipart_upload(key, multipart_upload_id)
-            if not await gateway.store.list_parts(key, multipart_upload_id):
+            await store.abort_multipart_upload(key, multipart_upload_id)
+            if not await store.list_parts(key, multipart_upload_id):
                 return
         except NoSuchUpload:
             return
     raise Unavailable("The store still holds parts of an aborted upload.")
 
 
-logger = logging.getLogger(__name__)
+async def remove_object(store: ObjectStore, key: str, *, version_id: str | None = None) -> None:
+    """Delete every version of an object; a missing object is no error.
 
-MOST_VERSIONS = 100
-"""Versions removed in one go: a form can be sent again and again. The rest waits for the next sweep."""
-
-
-async def remove_object(store: S3Store, key: str, *, version_id: str | None = None) -> None:
-    """Delete every version of an object; one that is not there is fine.
-
-    Where versions are kept a plain DELETE hides refused content and leaves it to whoever asks for its version. A known
-    *version_id* is deleted also when something hides it already. Raises Unavailable when there are more versions than
-    one call removes.
+    In a bucket that keeps versions a plain DELETE only hides the content: a client can still read it by its version.
+    A known *version_id* is deleted even when a delete marker already hides it. Raises Unavailable when there are more
+    versions than one call removes.
     """
     if version_id is not None:
-        # Refused: what follows goes without naming it first, and says what is missing.
+        # If the store refuses this, the loop below deletes by the current version and logs the missing permission.
         with suppress(StoreError):
             await store.delete_object(key, version_id=version_id)
-    for _ in range(MOST_VERSIONS):
+    for _ in range(MAX_VERSIONS):
         try:
             head = await store.head_object(key)
         except NoSuchKey:
@@ -83,7 +81,7 @@ async def remove_object(store: S3Store, key: str, *, version_id: str | None = No
         try:
             await store.delete_object(key, version_id=head.version_id)
         except AccessDenied:
-            # A right that is missing or a lock on the version: hidden is the most that can be had.
+            # A missing permission, or a lock on the version: hiding the object is then the best possible outcome.
             logger.warning("a version of a removed object stays: s3:DeleteObjectVersion is refused", extra={"key": key})
             await store.delete_object(key)
             return

@@ -1,4 +1,4 @@
-"""Copy what a browser form brought to where no form and no URL of a client's can write."""
+"""Copy a POST upload's file to the upload's own object key, which no client can write to."""
 
 from __future__ import annotations
 
@@ -8,139 +8,132 @@ from contextlib import asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
-from gateway.database import receiving, transitions, uploads
-from gateway.database.transitions import Transition
-from gateway.domain.errors import GatewayError, PartsMismatch, Unavailable, WrongState
-from gateway.domain.upload import Rejection, State, Upload
+from gateway.domain.errors import DatabaseUnavailable, GatewayError, PartsMismatch, Unavailable, WrongState
+from gateway.domain.rejection import Rejection, RejectionCode
+from gateway.domain.transition import rejected
+from gateway.domain.upload import State, Upload
 from gateway.storage.errors import NoSuchKey, NoSuchUpload, PreconditionFailed
 from gateway.storage.models import ObjectHead
+from gateway.uploads.heartbeat import Heartbeat
 
 COPY_PART_BYTES = 256 * 1024**2
-"""Bytes of one copy: its answer comes within seconds, and 5 GiB are 20 of them."""
+"""Bytes of one copied part. The store answers within seconds, and 5 GiB are 20 parts."""
 
-EMPTY = Rejection("empty", "The file is empty.")
+_NOT_SENT = "The form of this upload has not been sent yet."
 
 
 class CopyClaim:
-    """The right to copy one form, which one process has at a time, and how far it is."""
+    """The right to copy one POST upload. One process has it at a time, and renews it by its heartbeat."""
 
     def __init__(self, gateway: Gateway, upload_id: UUID) -> None:
         self.token = uuid4()
         self.copied_bytes = 0
         self._gateway = gateway
         self._upload_id = upload_id
+        self.heartbeat = Heartbeat(self._save_progress, lease_seconds=gateway.policy.lease_seconds)
 
-    async def claim(self) -> bool:
-        """Become the one that copies; False when another one does, or the upload is not open."""
+    async def take(self) -> bool:
+        """Become the process that copies; False when another one does, or when the upload is not open."""
         seconds = self._gateway.policy.lease_seconds
-        return await receiving.claim(
-            self._gateway.database, self._upload_id, token=self.token, seconds=seconds, ends_with_request=False
-        )
+        return await self._gateway.uploads.claim_receiver(self._upload_id, token=self.token, seconds=seconds)
 
-    async def save_progress(self) -> bool:
-        """Give a sign of life and notify watchers how far it is; False when the copy is another's by now."""
-        return await receiving.save_progress(
-            self._gateway.database,
+    async def release(self) -> None:
+        """Let another process copy at once."""
+        await self._gateway.uploads.release_receiver(self._upload_id, token=self.token)
+
+    async def advance(self, copied_bytes: int) -> None:
+        """Record one more copied part; raise WrongState or DatabaseUnavailable when the claim has ended."""
+        self.copied_bytes += copied_bytes
+        with suppress(Unavailable):
+            await self.heartbeat.beat()
+        if self.heartbeat.lost:
+            raise WrongState("Another process is copying the form of this upload.", state=State.UPLOADING.value)
+        if self.heartbeat.overdue:
+            raise DatabaseUnavailable("The claim on this copy could not be renewed.")
+
+    async def _save_progress(self) -> bool:
+        return await self._gateway.uploads.save_received(
             self._upload_id,
             token=self.token,
             seconds=self._gateway.policy.lease_seconds,
             received_bytes=self.copied_bytes,
-            ends_with_request=False,
-            notify_watchers=True,
         )
-
-    async def heartbeat(self) -> None:
-        """Give signs of life until the copy is another's."""
-        while True:
-            await asyncio.sleep(self._gateway.policy.lease_seconds / 4)
-            with suppress(Unavailable):
-                if not await self.save_progress():
-                    return
 
 
 async def find_posted_file(gateway: Gateway, upload: Upload) -> ObjectHead | None:
-    """Return what the form brought, or None after its size alone refused it; raise PartsMismatch before it came."""
-    assert upload.post_key is not None
+    """Return the posted file, or None after rejecting one of a wrong size; raise PartsMismatch before it arrives."""
+    assert upload.post_key is not None, "a POST upload has a key for its form"
     try:
         head = await gateway.store.head_object(upload.post_key)
     except NoSuchKey:
-        raise PartsMismatch("The form of this upload has not been sent yet.") from None
-    if head.size_bytes == 0:
-        await _reject(gateway, upload, EMPTY)
-        return None
+        raise PartsMismatch(_NOT_SENT) from None
     limit = upload.size_limit(gateway.policy.max_file_size)
-    if head.size_bytes > limit:
-        # The form allows no more; a store that does not hold it to that must not make us copy.
-        await _reject(gateway, upload, Rejection("file_too_large", f"The file is larger than {limit} bytes."))
-        return None
-    return head
+    if head.size_bytes == 0:
+        rejection = Rejection(RejectionCode.EMPTY, "The file is empty.")
+    elif head.size_bytes > limit:
+        # The form's policy allows no more, but a store might not enforce it. The gateway must not copy such a file.
+        rejection = Rejection(RejectionCode.FILE_TOO_LARGE, f"The file is larger than {limit} bytes.")
+    else:
+        return head
+    # The sweeper removes the file.
+    await gateway.uploads.apply(upload.id, rejected(State.UPLOADING, rejection))
+    return None
 
 
 @asynccontextmanager
 async def claim_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[CopyClaim | None]:
-    """Be the only one that copies this form and completes it, until the block ends; None when it is not open any more.
+    """Be the only process that copies this form and completes it, until the block ends; None when it is not open.
 
-    A copy is as large as the file, and as many might ask for it at once as there are watchers. A holder that gives no
-    sign of life for a lease is taken over. Raises WrongState while another one copies it.
+    A copy is as large as the file, and many calls may ask for it at once. Another process may take over a claim that is
+    not renewed for the length of a lease. Raises WrongState while another process copies.
     """
-    copy = CopyClaim(gateway, upload.id)
-    if not await copy.claim():
-        now = await uploads.find_unscoped(gateway.database, upload.id)
-        if now is None or now.state is not State.UPLOADING:
+    claim = CopyClaim(gateway, upload.id)
+    if not await claim.take():
+        current = await gateway.uploads.find_unscoped(upload.id)
+        if current is None or current.state is not State.UPLOADING:
             yield None
             return
-        raise WrongState("The form of this upload is being copied already.", state=now.state.value)
-    heart = asyncio.create_task(copy.heartbeat())
+        raise WrongState("Another process is copying the form of this upload.", state=current.state.value)
+    claim.heartbeat.start()
     try:
-        yield copy
+        yield claim
     finally:
-        heart.cancel()
-        with suppress(asyncio.CancelledError):
-            await heart
-        with suppress(GatewayError):
-            await asyncio.shield(receiving.release(gateway.database, upload.id, token=copy.token))
+        try:
+            await claim.heartbeat.stop()
+        finally:
+            with suppress(GatewayError):
+                await asyncio.shield(claim.release())
 
 
-async def copy_form(gateway: Gateway, upload: Upload, head: ObjectHead, copy: CopyClaim) -> int:
-    """Copy the form's file into the parts of its upload and return how many they are.
+async def copy_form(gateway: Gateway, upload: Upload, posted: ObjectHead, claim: CopyClaim) -> int:
+    """Copy the posted file into the parts of its upload and return the number of parts.
 
-    Run it at will. An earlier run may have left more parts, of a larger file that was sent before.
+    May be run again: an earlier run, of a larger file, may have left more parts than this number.
 
-    Every slice is pinned to one content. A holder that was taken over may mix two contents when the form is sent again
-    in between; the mixture is then what is checked, and nothing is given out that was not. Raises PartsMismatch when
-    the file was replaced meanwhile, and WrongState once another process copies it.
+    Every part is pinned to one content of the form's key. If the form is sent again while two processes copy, the parts
+    may mix both contents; the mixture is then checked, and only checked bytes become ready. Raises PartsMismatch when
+    the file was replaced meanwhile, WrongState once another process copies it, and DatabaseUnavailable.
     """
-    assert upload.post_key is not None
-    assert upload.multipart_upload_id is not None
+    assert upload.post_key is not None, "a POST upload has a key for its form"
+    assert upload.multipart_upload_id is not None, "an open upload has parts"
     try:
-        for number, start in enumerate(range(0, head.size_bytes, COPY_PART_BYTES), 1):
-            length = min(COPY_PART_BYTES, head.size_bytes - start)
+        for part_number, start in enumerate(range(0, posted.size_bytes, COPY_PART_BYTES), 1):
+            length = min(COPY_PART_BYTES, posted.size_bytes - start)
             await gateway.store.upload_part_copy(
                 upload.object_key,
                 upload.multipart_upload_id,
-                number,
+                part_number,
                 source_key=upload.post_key,
-                source_if_match=head.etag,
+                source_if_match=posted.etag,
                 start=start,
                 length=length,
             )
-            copy.copied_bytes += length
-            with suppress(Unavailable):
-                if not await copy.save_progress():
-                    raise WrongState("The form of this upload is being copied elsewhere.", state=upload.state.value)
+            await claim.advance(length)
     except PreconditionFailed:
-        raise PartsMismatch("The file was sent again while it was looked at.") from None
+        raise PartsMismatch("The form was sent again while its file was copied.") from None
     except NoSuchKey:
-        raise PartsMismatch("The form of this upload has not been sent yet.") from None
+        raise PartsMismatch(_NOT_SENT) from None
     except NoSuchUpload:
-        # Completed or ended by another process; the claim that follows tells which.
+        # Another process completed or ended the upload. The claim that follows finds out.
         pass
-    return -(-head.size_bytes // COPY_PART_BYTES)
-
-
-async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection) -> None:
-    """Refuse what needs no look into it; the sweeper removes what is left of it."""
-    data = {"code": rejection.code, "detail": rejection.detail}
-    change = Transition(State.UPLOADING, State.REJECTED, rejection=rejection, cleanup_pending=True, data=data)
-    async with gateway.database.connection() as connection:
-        await transitions.apply(connection, upload.id, change)
+    return -(-posted.size_bytes // COPY_PART_BYTES)

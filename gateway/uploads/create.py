@@ -7,23 +7,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
-from gateway.database import idempotency, transitions, upload_tokens, uploads
-from gateway.database.engine import Connection
-from gateway.database.upload_tokens import UploadToken
 from gateway.domain.errors import (
     GatewayError,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
     PartChecksumsRequired,
-    TokenExhausted,
-    TooLarge,
-    Unauthenticated,
 )
 from gateway.domain.media_types import content_type_for
 from gateway.domain.object_key import new_object_key, new_post_key, new_upload_id
@@ -31,7 +25,7 @@ from gateway.domain.parts import PartPlan, plan_parts
 from gateway.domain.policy import Policy, check_extension, check_filename, check_metadata, check_size
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
-from gateway.storage.admin import multipart_uploads_of
+from gateway.ports import IdempotentRequest
 from gateway.storage.errors import NoSuchUpload
 from gateway.uploads.expiry import expiry_of
 from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
@@ -98,31 +92,37 @@ async def create(
     PartChecksumsRequired where its parts need checksums and it has none.
     """
     intent = _plan_upload(gateway, principal, wanted)
+    checksums_error = None if sent_by_gateway else _missing_checksums(wanted)
     if not sent_by_gateway:
         await gateway.store_checks.require_safe()
-        if gateway.policy.part_checksums_required or await gateway.store_checks.needs_part_checksums():
-            require_part_checksums(wanted)
-    known = await _write_intent(gateway, principal, intent, wanted, idempotency_key, sent_by_gateway=sent_by_gateway)
-    if known is None:
-        return _first_answer(gateway, await _open(gateway, intent))
-    known_id, known_hash = known
-    if known_hash != wanted.digest():
+        required = gateway.policy.part_checksums_required or await gateway.store_checks.needs_part_checksums()
+        if required and checksums_error is not None:
+            raise checksums_error
+    request = None
+    if idempotency_key is not None:
+        since = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
+        request = IdempotentRequest(idempotency_key, wanted.digest(), since)
+    written = await gateway.uploads.insert_intent(
+        intent, request, lease_seconds=INTENT_LEASE_SECONDS, checksums_error=checksums_error
+    )
+    if isinstance(written, Upload):
+        return _first_answer(gateway, await _open(gateway, written))
+    if written.request_hash != wanted.digest():
         raise IdempotencyKeyReused
-    return await _answer_again(gateway, principal, known_id)
+    return await _answer_again(gateway, principal, written.upload_id)
 
 
-def require_part_checksums(wanted: NewUpload) -> None:
-    """Raise PartChecksumsRequired for an upload without them; a store that keeps half a part needs them.
+def _missing_checksums(wanted: NewUpload) -> PartChecksumsRequired | None:
+    """Return the error for an upload without part checksums, which a store that keeps half a part needs.
 
-    Routes for Uppy cannot carry a checksum, so they are refused here, before the client sends anything.
+    Uppy's routes cannot carry a checksum, so they are refused at create, before the client sends anything.
     """
     if wanted.as_post_upload or wanted.cut_by_client:
-        raise PartChecksumsRequired(
+        return PartChecksumsRequired(
             "This gateway requires part checksums, and Uppy's routes cannot carry them: use gateway-upload.js or "
             "/v1/uploads."
         )
-    if wanted.part_checksums is None:
-        raise PartChecksumsRequired
+    return PartChecksumsRequired() if wanted.part_checksums is None else None
 
 
 def _plan_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> Upload:
@@ -178,66 +178,6 @@ def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> tupl
     return tuple(given)
 
 
-async def _write_intent(
-    gateway: Gateway,
-    principal: Principal,
-    intent: Upload,
-    wanted: NewUpload,
-    idempotency_key: str | None,
-    *,
-    sent_by_gateway: bool,
-) -> tuple[UUID, bytes] | None:
-    """Write the row and return None, or return the upload and the request hash that the key already stands for."""
-    if idempotency_key is None and principal.token is None:
-        async with gateway.database.connection() as connection:
-            await transitions.insert_intent(connection, intent, lease_seconds=INTENT_LEASE_SECONDS)
-        return None
-    async with gateway.database.transaction() as connection:
-        token = await _lock_token(connection, principal)
-        if token is not None:
-            intent = _within_token(intent, token)
-            if token.part_checksums == "required" and not sent_by_gateway:
-                require_part_checksums(wanted)
-        await transitions.insert_intent(connection, intent, lease_seconds=INTENT_LEASE_SECONDS)
-        known = None
-        if idempotency_key is not None:
-            known = await idempotency.claim(
-                connection,
-                tenant_id=intent.tenant_id,
-                key=f"{principal.token_id}:{idempotency_key}" if token else idempotency_key,
-                request_hash=wanted.digest(),
-                upload_id=intent.id,
-                since=gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds),
-            )
-        if known is not None:
-            await transitions.drop_intent(connection, intent.id)
-        elif token is not None and token.max_files is not None:
-            await _check_files_left(connection, token.id, token.max_files)
-    return known
-
-
-async def _check_files_left(connection: Connection, token_id: UUID, max_files: int) -> None:
-    if await upload_tokens.count_files(connection, token_id) > max_files:
-        raise TokenExhausted(f"This upload token was good for {max_files} files.")
-
-
-async def _lock_token(connection: Connection, principal: Principal) -> UploadToken | None:
-    if principal.token is None:
-        return None
-    token = await upload_tokens.lock_live(connection, principal.token.token_id)
-    if token is None:
-        raise Unauthenticated("The upload token was revoked or has expired.")
-    return token
-
-
-def _within_token(intent: Upload, token: UploadToken) -> Upload:
-    """Add the token's size limit, and its metadata, which the client cannot override; raise TooLarge."""
-    declared, limit = intent.declared_size_bytes, token.max_size_bytes
-    if limit is not None and declared is not None and declared > limit:
-        raise TooLarge(f"The file is larger than {limit} bytes.", max_size_bytes=limit)
-    return replace(intent, max_size_bytes=limit, metadata={**intent.metadata, **token.metadata})
-
-
 async def _open(gateway: Gateway, intent: Upload) -> Upload:
     """Open the upload in the store and record its answer.
 
@@ -249,10 +189,9 @@ async def _open(gateway: Gateway, intent: Upload) -> Upload:
         multipart_upload_id = None if intent.on_disk else await _open_in_store(gateway, intent)
     except GatewayError:
         # A repeated request may then try again at once. Without one, the sweeper removes the intent.
-        await uploads.renew_lease(gateway.database, intent.id, token=intent.lease_token, seconds=0)
+        await gateway.uploads.renew_lease(intent.id, token=intent.lease_token, seconds=0)
         raise
-    opened = await transitions.open_upload(
-        gateway.database,
+    opened = await gateway.uploads.open_upload(
         intent.id,
         multipart_upload_id=multipart_upload_id,
         fence=intent.lease_token,
@@ -273,11 +212,11 @@ async def _open_in_store(gateway: Gateway, upload: Upload) -> str:
 
 
 async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID) -> Created:
-    upload = await uploads.find(gateway.database, principal, upload_id)
+    upload = await gateway.uploads.find(principal, upload_id)
     if upload is None:
         raise IdempotencyInProgress
-    if upload.state is State.UPLOADING and upload.multipart_upload_id is None:
-        taken = await uploads.take_lease(gateway.database, upload_id, token=uuid4(), seconds=INTENT_LEASE_SECONDS)
+    if upload.is_intent:
+        taken = await gateway.uploads.take_lease(upload_id, token=uuid4(), seconds=INTENT_LEASE_SECONDS)
         if taken is None:
             raise IdempotencyInProgress
         await _forget_lost(gateway, taken)
@@ -287,7 +226,7 @@ async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID)
 
 async def _forget_lost(gateway: Gateway, intent: Upload) -> None:
     """Abort what a process that died opened for this intent: nobody knows its id, and nobody will."""
-    for multipart_upload_id in await multipart_uploads_of(gateway.store_config, intent.object_key):
+    for multipart_upload_id in await gateway.find_multipart_uploads(intent.object_key):
         with suppress(NoSuchUpload):
             await gateway.store.abort_multipart_upload(intent.object_key, multipart_upload_id)
 

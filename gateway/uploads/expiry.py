@@ -1,4 +1,4 @@
-"""Say how long a browser form is accepted, and how long its upload waits for it."""
+"""Decide how long an upload stays open, and how long its form is accepted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from gateway.context import Gateway
-from gateway.database import uploads
 from gateway.domain.errors import Gone
 from gateway.domain.upload import State, Upload
 
@@ -14,7 +13,7 @@ LAST_POST_SECONDS = 3600.0
 """Time for a POST that began at the last moment: 100 MiB, up to which Uppy sends forms, at 250 kbit/s."""
 
 LEAST_RATE = 32 * 1024
-"""Bytes per second that a sender is waited for where the size is known."""
+"""Slowest sender that is waited for where the size is known, in bytes per second."""
 
 
 EXTEND_AFTER = 0.1
@@ -33,10 +32,10 @@ def form_seconds(gateway: Gateway) -> int:
 
 
 def expiry_of(gateway: Gateway, upload: Upload) -> datetime:
-    """Return when an upload expires that was just opened.
+    """Return when an upload that was just opened expires.
 
-    A form that the store refused tells nobody, and its upload counts against its token until it expires: so it expires
-    when no form can come any more, and not when a large upload in parts would.
+    The store does not report a form that it refused, and the upload counts against its token until it expires. A POST
+    upload therefore expires once no form can arrive any more, earlier than a large upload in parts.
     """
     seconds = float(gateway.policy.upload_seconds)
     if upload.is_post_upload:
@@ -48,7 +47,7 @@ def expiry_of(gateway: Gateway, upload: Upload) -> datetime:
 async def extend_expiry(gateway: Gateway, upload: Upload) -> Upload:
     """Return the upload with a later expiry, because its client is active; a POST upload keeps its expiry.
 
-    An upload that goes on sending parts must not end at a fixed time after its creation.
+    An upload whose client still sends parts must not end at a fixed time after its creation.
     """
     policy = gateway.policy
     if upload.is_post_upload or upload.state is not State.UPLOADING:
@@ -56,8 +55,8 @@ async def extend_expiry(gateway: Gateway, upload: Upload) -> Upload:
     left = (upload.expires_at - gateway.now()).total_seconds()
     if left > policy.upload_seconds * (1 - EXTEND_AFTER):
         return upload
-    later = await uploads.extend(
-        gateway.database, upload.id, seconds=policy.upload_seconds, max_seconds=policy.upload_max_seconds
+    later = await gateway.uploads.extend(
+        upload.id, seconds=policy.upload_seconds, max_seconds=policy.upload_max_seconds
     )
     return upload if later is None else replace(upload, expires_at=later)
 
@@ -65,10 +64,10 @@ async def extend_expiry(gateway: Gateway, upload: Upload) -> Upload:
 def require_not_too_late(gateway: Gateway, upload: Upload) -> None:
     """Raise Gone for an expired upload that can no longer be completed.
 
-    All its parts may be there, and until the sweep removes them nothing is gained by refusing to complete it.
+    All its parts may be in the store, and until the sweeper removes them there is no reason to refuse it.
     """
     late = (gateway.now() - upload.expires_at).total_seconds()
-    # The process that received a file may be dead: its parts are half a file, and no plan tells.
+    # The process that received the file may have died: its parts may be half a file, and no plan can show it.
     received_here = upload.is_post_upload or upload.receiver_token is not None
     if late > 0 and (received_here or (upload.token_id is not None and late > LATE_SECONDS)):
         raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import uploads
 from gateway.domain.errors import Gone, PartsMismatch, TooLarge, WrongState
 from gateway.domain.parts import S3_MIN_PART_SIZE, StoredPart
 from gateway.domain.principal import Principal
@@ -33,7 +32,7 @@ async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) ->
             return await measure(gateway, principal, upload)
         except NoSuchUpload:
             pass
-    return await uploads.find_assembly(gateway.database, upload.id) or []
+    return await gateway.uploads.find_assembly(upload.id) or []
 
 
 async def measure(gateway: Gateway, principal: Principal, upload: Upload) -> Sequence[StoredPart]:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import part_checksums
 from gateway.domain.errors import Invalid, WrongState
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
@@ -55,7 +54,7 @@ async def sign(
     signed = sign_parts(gateway, upload, wanted)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:
-        await part_checksums.remember(gateway.database, upload.id, checksums)
+        await gateway.uploads.remember_checksums(upload.id, checksums)
     return signed
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest_asyncio
@@ -20,6 +21,7 @@ from gateway.auth.api_keys import new_key
 from gateway.context import Gateway
 from gateway.database import api_keys
 from gateway.settings import Settings
+from gateway.uploads.post_uploads import complete_arrived
 from tests.processes import make_mp3
 
 MIB = 1024 * 1024
@@ -104,6 +106,11 @@ class Api:
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    async def arrived(self, upload_id: str) -> dict[str, Any]:
+        """Look for a POST upload's file, as a worker does, and get the upload."""
+        await complete_arrived(self.gateway, UUID(upload_id))
+        return await self.get(upload_id)
 
 
 OpenApi = Callable[..., Any]

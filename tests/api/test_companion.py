@@ -270,15 +270,15 @@ async def test_a_size_in_the_metadata_is_held(api: Api, uppy: Uppy) -> None:
     assert (await uppy.upload(body, size=len(body))).status_code == 200
 
 
-async def test_a_form_is_finished_by_the_first_question(api: Api, uppy: Uppy) -> None:
-    """A form's upload waits until its file is there, and is ready when somebody asks after that."""
+async def test_a_form_is_finished_by_the_first_check(api: Api, uppy: Uppy) -> None:
+    """A POST upload waits until its file has arrived, and is ready after the next check."""
     body = mp3_bytes()
     form = await uppy.form("Übung.mp3", name="Übung.mp3", relativePath="null")
     assert form["method"] == "POST"
     assert 0 < form["expires"] <= 900
-    assert (await api.get(form["uploadId"]))["state"] == "uploading"
+    assert (await api.arrived(form["uploadId"]))["state"] == "uploading"
     assert (await uppy.send(form, body)).status_code == 201
-    upload = await api.get(form["uploadId"])
+    upload = await api.arrived(form["uploadId"])
     assert (upload["state"], upload["size_bytes"], upload["filename"]) == ("ready", len(body), "Übung.mp3")
     assert upload["metadata"] == {"name": "Übung.mp3"}
     assert upload["object_key"] != form["fields"]["key"]
@@ -335,13 +335,13 @@ async def test_a1_a_form_that_is_sent_again_changes_nothing_that_was_checked(
     if when == "before it is looked at":
         assert (await uppy.send(form, other)).status_code == 201
     assert (await uppy.send(form, checked)).status_code == 201
-    upload = await api.get(form["uploadId"])
+    upload = await api.arrived(form["uploadId"])
     assert upload["state"] == "ready"
     for _ in range(2):
         assert (await uppy.send(form, other)).status_code == 201
         assert await downloaded(api, form["uploadId"]) == checked
         await complete_arrived_posts(api.gateway)
-    assert (await api.get(form["uploadId"]))["etag"] == upload["etag"]
+    assert (await api.arrived(form["uploadId"]))["etag"] == upload["etag"]
     # What was sent again is removed when no form can be sent any more.
     await api.gateway.database.execute("UPDATE uploads SET expires_at = now() - interval '23 hours'", {})
     assert await remove_late_posts(api.gateway) == 0, "a POST may still be on its way"
@@ -364,10 +364,10 @@ async def test_a12_a_replaced_form_while_it_is_copied_never_becomes_what_was_not
 
     async def look() -> None:
         for _ in range(6):
-            await api.get(form["uploadId"])
+            await api.arrived(form["uploadId"])
 
     await asyncio.gather(race(), look(), look())
-    upload = await api.get(form["uploadId"])
+    upload = await api.arrived(form["uploadId"])
     assert upload["state"] in ("ready", "rejected")
     if upload["state"] == "ready":
         assert await downloaded(api, form["uploadId"]) == good
@@ -377,7 +377,7 @@ async def test_refused_forms_leave_nothing(api: Api, uppy: Uppy, boto3_s3: Any, 
     """A form with the wrong content is rejected with the reason, and neither key holds anything."""
     form = await uppy.form()
     assert (await uppy.send(form, b"just a letter " * 500)).status_code == 201
-    upload = await api.get(form["uploadId"])
+    upload = await api.arrived(form["uploadId"])
     assert (upload["state"], upload["rejection"]["code"]) == ("rejected", "type_not_recognised")
     for key in (form["fields"]["key"], upload["object_key"]):
         assert boto3_s3.list_objects_v2(Bucket=store_server.bucket, Prefix=key)["KeyCount"] == 0
@@ -392,7 +392,7 @@ async def test_a_form_carries_what_it_was_signed_for(api: Api) -> None:
     for change in ({"key": "uploads/other.mp3"}, {"Content-Type": "text/html"}, {"x-amz-meta-upload-id": "1"}):
         altered = {**form, "fields": {**form["fields"], **change}}
         assert (await uppy.send(altered, b"x" * 10)).status_code == 403, change
-    assert (await api.get(form["uploadId"]))["state"] == "uploading"
+    assert (await api.arrived(form["uploadId"]))["state"] == "uploading"
     exact = await uppy.form(size="10")
     assert (await uppy.send(exact, b"x" * 9)).status_code == 400
     assert (await uppy.send(exact, b"x" * 10)).status_code == 201
@@ -408,7 +408,7 @@ async def test_an_empty_file_is_empty_however_it_came(api: Api, uppy: Uppy, boto
         async with httpx.AsyncClient() as client:
             put = await client.put(boto3_s3.generate_presigned_url("put_object", there), content=body)
         assert put.status_code == 200
-        upload = await api.get(form["uploadId"])
+        upload = await api.arrived(form["uploadId"])
         assert (upload["state"], upload["rejection"]["code"]) == ("rejected", code)
     refused = await uppy.call("GET", "/params?filename=a.mp3&type=audio/mpeg&metadata[size]=0")
     assert (refused.status_code, "empty" in refused.json()["message"]) == (422, True)
@@ -478,7 +478,7 @@ class TestStoreEvents:
         )
         assert odd.status_code == 204
         await asyncio.sleep(0.3)
-        assert (await api.get(form["uploadId"]))["state"] == "uploading"
+        assert (await api.arrived(form["uploadId"]))["state"] == "uploading"
 
 
 async def test_without_a_secret_the_store_tells_nothing(api: Api) -> None:

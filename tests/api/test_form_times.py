@@ -143,7 +143,7 @@ async def test_a_form_at_the_very_end_is_ready_or_gone(api: Api, boto3_s3: Any) 
                     return
                 await asyncio.sleep(0.005)
 
-        await asyncio.gather(api.get(form["uploadId"]), end(form["uploadId"]))
+        await asyncio.gather(api.arrived(form["uploadId"]), end(form["uploadId"]))
         await sweep(api.gateway)
         upload = await api.get(form["uploadId"])
         seen.add(upload["state"])

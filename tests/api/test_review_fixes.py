@@ -100,5 +100,5 @@ async def test_a_form_sent_again_smaller_holds_nothing_of_the_first(api: Api, mo
         assert copy is not None
         await copy_form.copy_form(api.gateway, upload, head, copy)
     await post(10 * MIB)
-    found = await api.get(form["uploadId"])
+    found = await api.arrived(form["uploadId"])
     assert (found["state"], found["size_bytes"]) == ("ready", 10 * MIB)

@@ -78,7 +78,7 @@ async def _by_form(api: Api, body: bytes) -> dict[str, Any]:
     form = (await api.client.get(f"/uppy/{token}/s3/params", params=query)).json()
     files = {"file": ("tone.mp3", body, "audio/mpeg")}
     assert (await api.store.post(form["url"], data=form["fields"], files=files)).status_code == 201
-    upload = await api.get(form["uploadId"])
+    upload = await api.arrived(form["uploadId"])
     assert upload["state"] == "ready", upload
     return upload
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from gateway.context import Gateway
 from gateway.database import transitions
-from gateway.database.transitions import Transition
+from gateway.domain.transition import Transition
 from gateway.domain.upload import State
 from gateway.jobs.webhooks import send_webhooks_forever
 from gateway.maintenance.sweep import sweep

@@ -23,7 +23,7 @@ async def _sent_form(api: Api) -> str:
 
 
 async def _state(api: Api, upload_id: str) -> str:
-    """Read the row: a question to the API would look for the form by itself."""
+    """Read the row."""
     row = await api.gateway.database.fetch_one("SELECT state FROM uploads WHERE id = %(id)s", {"id": upload_id})
     assert row is not None
     return str(row["state"])
@@ -47,14 +47,14 @@ async def test_a_round_that_fails_is_followed_by_the_next(
     api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     """A table that is not there for a moment is no GatewayError; both loops log it, live on and do their work later."""
-    monkeypatch.setattr(worker, "FORM_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "POST_CHECK_SECONDS", 0.05)
     upload_id = await _sent_form(api)
     rounds: Coroutine[Any, Any, None]
     if loop == "sweep":
         await api.gateway.database.execute("UPDATE uploads SET expires_at = now()", {})
         rounds, wanted = worker._sweep_forever(api.gateway, 0.05), "expired"
     else:
-        rounds, wanted = worker._look_for_forms_forever(api.gateway), "ready"
+        rounds, wanted = worker._complete_posts_forever(api.gateway), "ready"
     await api.gateway.database.execute("ALTER TABLE uploads RENAME TO uploads_elsewhere", {})
     task = asyncio.create_task(rounds)
     try:
@@ -65,6 +65,22 @@ async def test_a_round_that_fails_is_followed_by_the_next(
         async with asyncio.timeout(20):
             while await _state(api, upload_id) != wanted:
                 await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_waiting_question_wakes_the_worker(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A POST upload that is not due is found at once when a client asks for it, long before its next check."""
+    monkeypatch.setattr(worker, "POST_CHECK_SECONDS", 600.0)
+    task = asyncio.create_task(worker._complete_posts_forever(api.gateway))
+    try:
+        await asyncio.sleep(0.3)
+        upload_id = await _sent_form(api)
+        await api.gateway.database.execute("UPDATE uploads SET updated_at = now() + interval '1 hour'", {})
+        assert await _state(api, upload_id) == "uploading"
+        waited = await api.call("GET", f"/v1/uploads/{upload_id}", headers={"prefer": "wait=20"})
+        assert waited.json()["state"] == "ready"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

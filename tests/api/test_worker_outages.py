@@ -11,7 +11,7 @@ import pytest
 
 from gateway.domain.errors import DatabaseUnavailable, Unavailable
 from gateway.jobs import worker
-from gateway.uploads.process import PROCESS_TASK
+from gateway.uploads.process import FORMER_PROCESS_TASK, PROCESS_TASK
 from tests.api.conftest import Api
 from tests.api.test_faults import cut_off
 
@@ -33,21 +33,21 @@ async def _working(api: Api) -> AsyncIterator[asyncio.Event]:
             await task
 
 
-async def _job_is_done(api: Api) -> None:
+async def _job_is_done(api: Api, task_name: str = PROCESS_TASK) -> None:
     """Put a job into the queue, and wait until none of its kind is left."""
     left = "SELECT FROM procrastinate_jobs WHERE task_name = %(name)s"
     async with asyncio.timeout(ENDS_SECONDS):
-        await _defer(api)
-        while await api.gateway.database.fetch_all(left, {"name": PROCESS_TASK}):
+        await _defer(api, task_name)
+        while await api.gateway.database.fetch_all(left, {"name": task_name}):
             await asyncio.sleep(0.05)
 
 
-async def _defer(api: Api) -> None:
+async def _defer(api: Api, task_name: str = PROCESS_TASK) -> None:
     while True:
         # Connections that were cut are found out one by one.
         with suppress(DatabaseUnavailable):
             async with api.gateway.database.transaction() as connection:
-                await api.gateway.queue.defer(connection, PROCESS_TASK, lock="one", upload_id=str(uuid4()))
+                await api.gateway.queue.defer(connection, task_name, lock="one", upload_id=str(uuid4()))
             return
 
 
@@ -116,3 +116,11 @@ async def test_b11_a_worker_does_not_start_on_an_older_schema(api: Api) -> None:
     await api.gateway.database.execute("UPDATE gateway_schema_version SET version_num = '0001'", {})
     with pytest.raises(Unavailable, match="gateway db migrate"):
         await worker.run_worker(api.settings, asyncio.Event())
+
+
+async def test_b11_a_worker_runs_jobs_of_the_former_task_name(api: Api) -> None:
+    """A job that an earlier release queued under the task's former name is done."""
+    async with _working(api):
+        await _job_is_done(api, FORMER_PROCESS_TASK)
+        failed = "SELECT FROM procrastinate_jobs WHERE status = 'failed'"
+        assert await api.gateway.database.fetch_all(failed, {}) == []

@@ -32,9 +32,9 @@ import psycopg
 
 from gateway.database import migrate, transitions
 from gateway.database.engine import Database
-from gateway.database.transitions import Transition
 from gateway.dev import postgres
 from gateway.domain.object_key import new_upload_id
+from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
 from tests.processes import Process
 
