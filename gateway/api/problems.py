@@ -25,6 +25,7 @@ RETRY_AFTER_SECONDS = 2
 STATUSES: Mapping[type[GatewayError], int] = {
     errors.ExtensionNotAllowed: 400,
     errors.TypeRejected: 415,
+    errors.UnsupportedBody: 415,
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -164,6 +165,7 @@ _DESCRIPTIONS = {
     409: "Not in this state, or the parts do not match the plan.",
     410: "The upload has expired.",
     411: "A length is needed.",
+    415: "The body is compressed or not UTF-8.",
     413: "Over a limit in bytes.",
     421: "The Host header does not name this gateway, and GATEWAY_PUBLIC_URL is not set.",
     422: "The request is not valid.",

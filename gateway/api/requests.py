@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -34,6 +35,7 @@ from gateway.domain.errors import (
     NotFound,
     RequestTimeout,
     Unauthenticated,
+    UnsupportedBody,
 )
 from gateway.domain.principal import Principal, TokenGrant
 from gateway.settings import Settings
@@ -161,12 +163,23 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(chunks)
 
 
+def _plain_json(request: Request, body: bytes) -> bytes:
+    """Return a JSON body without a byte order mark; raise UnsupportedBody for UTF-16, UTF-32 and compressed bodies."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedBody(f"A body with Content-Encoding {encoding} is not read here: send it uncompressed.")
+    # JSON begins with an ASCII character, so that a zero byte among the first two, or such a mark, is no UTF-8.
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:2]:
+        raise UnsupportedBody("A body in UTF-16 or UTF-32 is not read here: send JSON as UTF-8.")
+    return body.removeprefix(codecs.BOM_UTF8)
+
+
 async def read_json(request: Request, model: type[Body], *, optional: bool = False) -> Body:
     """Parse the body into *model*; NaN, huge numbers, deep nesting and unknown fields raise Invalid.
 
     Of a key given twice the last one counts. An empty body is `{}` where the body is *optional*.
     """
-    body = await read_body(request, settings_of(request).max_body_bytes)
+    body = _plain_json(request, await read_body(request, settings_of(request).max_body_bytes))
     if optional and not body.strip():
         body = b"{}"
     try:

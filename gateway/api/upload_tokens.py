@@ -31,7 +31,7 @@ KeyHolder = Annotated[Principal, Depends(_key_holder)]
     "",
     status_code=201,
     response_model=models.IssuedUploadToken,
-    responses=responses(401, 403, 413, 421, 422, 501, 503),
+    responses=responses(401, 403, 413, 415, 421, 422, 501, 503),
     openapi_extra=body_of(models.CreateUploadToken),
 )
 async def create_upload_token(request: Request, caller: KeyHolder) -> Response:

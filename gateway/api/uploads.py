@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
@@ -49,7 +49,7 @@ def body_of(model: type[Any], *, required: bool = True) -> dict[str, Any]:
     "",
     status_code=201,
     response_model=models.CreatedUpload,
-    responses=responses(400, 401, 403, 409, 413, 422, 502, 503),
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 502, 503),
     openapi_extra=body_of(models.CreateUpload)
     | {
         "parameters": [
@@ -117,7 +117,7 @@ async def abort_upload(request: Request, caller: Caller, upload_id: str) -> Resp
 @router.post(
     "/{upload_id}/parts/sign",
     response_model=models.SignedParts,
-    responses=responses(401, 403, 404, 409, 410, 413, 422, 503),
+    responses=responses(401, 403, 404, 409, 410, 413, 415, 422, 503),
     openapi_extra=body_of(models.SignParts),
 )
 async def sign_parts(request: Request, caller: Caller, upload_id: str) -> Response:
@@ -152,7 +152,7 @@ async def get_parts(request: Request, caller: Caller, upload_id: str) -> Respons
 @router.post(
     "/{upload_id}/complete",
     response_model=models.Upload,
-    responses=responses(401, 403, 404, 409, 410, 413, 422, 502, 503)
+    responses=responses(401, 403, 404, 409, 410, 413, 415, 422, 502, 503)
     | {202: {"model": models.Upload, "description": "It goes on; ask again."}},
     openapi_extra=body_of(models.CompleteUpload, required=False),
 )
@@ -168,17 +168,30 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
     return json_response(upload_answer(upload, caller), 202, {"retry-after": str(COMPLETE_RETRY_SECONDS)})
 
 
+@router.head("/{upload_id}/download", include_in_schema=False)
 @router.get(
     "/{upload_id}/download",
     status_code=307,
     response_class=Response,
-    responses=responses(401, 403, 404, 409, 503)
-    | {200: {"model": models.Download, "description": "With `Accept: application/json`."}},
+    responses=responses(401, 403, 404, 409, 422, 503)
+    | {200: {"model": models.Download, "description": "With `?redirect=false` or `Accept: application/json`."}},
 )
-async def download_upload(request: Request, caller: Caller, upload_id: str) -> Response:
-    """Get a short-lived link to a ready file, as a redirect or as JSON."""
-    signed = await download(gateway_of(request), caller, upload_id_of(upload_id))
-    if "application/json" in request.headers.get("accept", ""):
+async def download_upload(
+    request: Request,
+    caller: Caller,
+    upload_id: str,
+    redirect: Annotated[bool, Query(description="false: answer with JSON, for clients that send the key on.")] = True,
+) -> Response:
+    """Get a short-lived URL of a ready file, as a redirect or as JSON.
+
+    Some clients send their Authorization header to the redirect's target as well, and some stores refuse a request with
+    two kinds of credentials. Such a client asks for JSON and fetches the URL without the header.
+    """
+    # A URL is signed for one method, and a client follows the redirect with the method that it began with.
+    method: Literal["GET", "HEAD"] = "HEAD" if request.method == "HEAD" else "GET"
+    as_json = not redirect or "application/json" in request.headers.get("accept", "")
+    signed = await download(gateway_of(request), caller, upload_id_of(upload_id), method="GET" if as_json else method)
+    if as_json:
         return json_response({"url": signed.url, "expires_at": signed.expires_at})
     return Response(status_code=307, headers={"location": signed.url, "cache-control": "no-store"})
 

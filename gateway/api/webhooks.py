@@ -40,7 +40,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
     "",
     status_code=201,
     response_model=models.CreatedWebhook,
-    responses=responses(401, 403, 409, 413, 422, 501, 503),
+    responses=responses(401, 403, 409, 413, 415, 422, 501, 503),
     openapi_extra=body_of(models.CreateWebhook),
 )
 async def create_webhook(request: Request, caller: KeyHolder) -> Response:
@@ -67,7 +67,7 @@ async def get_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) 
 @router.patch(
     "/{webhook_id}",
     response_model=models.Webhook,
-    responses=responses(401, 403, 404, 413, 422, 501, 503),
+    responses=responses(401, 403, 404, 413, 415, 422, 501, 503),
     openapi_extra=body_of(models.ChangeWebhook),
 )
 async def change_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) -> Response:
@@ -109,7 +109,7 @@ async def send_test_message(request: Request, caller: KeyHolder, webhook_id: str
     "/{webhook_id}/resend",
     status_code=202,
     response_model=models.Resent,
-    responses=responses(401, 403, 404, 413, 422, 503),
+    responses=responses(401, 403, 404, 413, 415, 422, 503),
     openapi_extra=body_of(models.ResendSince),
 )
 async def resend_lost(request: Request, caller: KeyHolder, webhook_id: str) -> Response:

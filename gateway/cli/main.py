@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "rm": ("gateway.cli.rm", "Abort uploads."),
         "watch": ("gateway.cli.watch", "Show how far an upload is."),
         "token": ("gateway.cli.upload_token", "Make, list and revoke upload tokens."),
-        "inspect": ("gateway.cli.inspect", "Say what a file is and whether it would be accepted."),
+        "inspect": ("gateway.cli.inspect", "Detect the type of a file and say whether the gateway accepts it."),
         "dev": ("gateway.cli.dev", "Run everything on this machine, embedded database and store included."),
         "serve": ("gateway.cli.serve", "Run the API."),
         "worker": ("gateway.cli.worker", "Run the jobs: finish, sweep, clean up."),
@@ -89,7 +89,7 @@ app = typer.Typer(
 def main(
     show_version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version."),
 ) -> None:
-    """Upload files straight to S3-compatible storage and know what they are before they are called ready."""
+    """Upload files straight to S3-compatible storage, and check their content before anybody uses them."""
     if show_version:
         typer.echo(version("upload-gateway"))
         raise typer.Exit

@@ -63,7 +63,7 @@ class Result:
         if upload.rejection is not None:
             line += f" ({upload.rejection.code}: {upload.rejection.detail})"
         elif not upload.is_final:
-            line += " (the check goes on: `gateway status` shows its end)"
+            line += " (still being checked: ask `gateway status`)"
         return line
 
     @property
@@ -82,7 +82,7 @@ class Result:
             if upload.rejection is not None:
                 record["rejection"] = {"code": upload.rejection.code, "detail": upload.rejection.detail}
             if not upload.is_final:
-                error = ClientError("the check goes on", advice="Ask for the upload later.")
+                error = ClientError("the file is still being checked", advice="Ask for the upload later.")
         if self.resumed_bytes:
             record["resumed_bytes"] = self.resumed_bytes
         if error is not None:
@@ -92,7 +92,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Hold what the command line asks for, for each file alike."""
+    """Hold the options of the command line, which apply to every file."""
 
     content_type: str | None
     metadata: Mapping[str, str]
@@ -125,7 +125,7 @@ def upload(
     After Ctrl-C run the same command to go on. The files of a folder get their path as the metadata `path`.
 
     Exit codes: 0 every file is ready, 1 a file was rejected or refused, 2 the command is wrong, 3 the gateway or the
-    store did not answer or the check goes on, 4 a file cannot be read, changed, or is being sent already, 130
+    store did not answer or the check takes longer, 4 a file cannot be read, changed, or is being sent already, 130
     interrupted, 143 terminated.
     """
     given = metadata_of(metadata)

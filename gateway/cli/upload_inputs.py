@@ -16,7 +16,7 @@ STDIN = "-"
 
 
 def files_of(arguments: list[str], *, name: str | None, recursive: bool) -> list[FileToSend]:
-    """Return the files of the command line, each once, in order; raise BadParameter for an argument that is none.
+    """Return the files of the command line, each once, in order; raise BadParameter for a wrong argument.
 
     The files of a folder carry their path, from the folder's own name on, as the metadata `path`.
     """
@@ -40,7 +40,7 @@ def files_of(arguments: list[str], *, name: str | None, recursive: bool) -> list
 
 
 def _expand(path: Path) -> list[Path]:
-    """Return the path, or what it matches as a pattern: a shell may not have expanded it."""
+    """Return the path, or the paths that match it as a pattern which the shell did not expand."""
     if path.exists():
         return [path]
     matches: list[Path] = []

@@ -113,7 +113,7 @@ def revoke(
 
 
 def seconds_of(text: str) -> int:
-    """Return a duration such as `1h` in seconds; raise BadParameter for what is none."""
+    """Return a duration such as `1h` in seconds; raise BadParameter for any other text."""
     found = re.fullmatch(r"(\d{1,9})\s*([smhd]?)", text.strip().lower())
     if found is None:
         raise typer.BadParameter(f"{text!r} is not a duration such as 30m, 1h or 7d", param_hint="--expires")
@@ -121,7 +121,7 @@ def seconds_of(text: str) -> int:
 
 
 def bytes_of(text: str) -> int:
-    """Return a size such as `5GiB` in bytes; raise BadParameter for what is none."""
+    """Return a size such as `5GiB` in bytes; raise BadParameter for any other text."""
     found = re.fullmatch(r"(\d{1,15})\s*([KMG]I?B)?", text.strip().upper())
     if found is None:
         raise typer.BadParameter(f"{text!r} is not a size such as 500MiB or 5GiB", param_hint="--max-size")

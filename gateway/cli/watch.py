@@ -26,7 +26,7 @@ def watch(
 ) -> None:
     """Show how far an upload is until it is ready or not; without an id, the events of all uploads.
 
-    A lost connection is resumed. Ctrl-C stops watching; the upload goes on.
+    The command connects again after a lost connection. Ctrl-C stops the command, not the upload.
 
     Exit codes: 0 ready, 1 rejected, aborted or expired, 2 the command is wrong, 3 the gateway did not answer or knows
     no such upload, 130 interrupted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import ssl
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of a URL: what may be shown of an address that carries a secret."""
+    """Return scheme, host and port of a URL. The rest may be a secret and is never shown."""
     try:
         parsed = httpx.URL(url)
         host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
@@ -38,7 +39,7 @@ def origin_of(url: str) -> str:
 def read_address(url: str | None) -> str:
     """Return the gateway's base address without a final slash or `/v1`; the default comes from GATEWAY_URL.
 
-    Raises NotConfigured for a text that is no http(s) address.
+    Raises NotConfigured for any text but an http(s) address.
     """
     text = (url if url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL).strip()
     advice = f"Set {URL_VARIABLE}, for instance to https://uploads.example.com."
@@ -59,9 +60,15 @@ def read_key(key: str | None) -> str:
     """Return the API key or upload token; the default comes from GATEWAY_API_KEY. Raises NotConfigured for none."""
     text = (key if key is not None else os.environ.get(KEY_VARIABLE, "")).strip()
     if not text or not text.isascii() or not text.isprintable():
-        problem = "an API key is needed" if not text else "the API key has characters that no key has"
+        problem = "the API key has characters that no key has" if text else f"an API key is needed{_similar_variable()}"
         raise NotConfigured(problem, advice=f"Set {KEY_VARIABLE}, or pass `key`. `gateway keys create` makes one.")
     return text
+
+
+def _similar_variable() -> str:
+    """Return a note about an environment variable whose name looks like a misspelt GATEWAY_API_KEY, or nothing."""
+    similar = difflib.get_close_matches(KEY_VARIABLE, [name for name in os.environ if name != KEY_VARIABLE], 1, 0.8)
+    return f" ({similar[0]} is set: is its name misspelt?)" if similar else ""
 
 
 def api_headers(key: str) -> dict[str, str]:

@@ -193,7 +193,7 @@ def _file_chunks(path: Path) -> Iterator[bytes]:
 
 
 def _read_chunks(file: BinaryIO) -> Iterator[bytes]:
-    # `read1` returns what a pipe holds now, `read` waits for a full chunk.
+    # `read` waits for a full chunk. `read1` returns the bytes that a pipe holds now.
     read = getattr(file, "read1", file.read)
     try:
         while data := read(CHUNK_SIZE):

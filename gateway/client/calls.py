@@ -100,7 +100,7 @@ def _complete(upload_id: str, etags: Mapping[int, str] | None) -> Call[tuple[Upl
 
 
 def get(upload_id: str, wait_seconds: int | None = None) -> Call[Upload]:
-    """Ask for an upload; with *wait_seconds* the gateway answers when the upload is final or the time is over."""
+    """Ask for an upload; with *wait_seconds* the gateway answers once the upload is final, or after that time."""
     headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else None
     return Call("GET", _path(upload_id), _upload, headers=headers, read_seconds=_READ_SECONDS if wait_seconds else 0.0)
 
@@ -134,7 +134,7 @@ def complete(upload_id: str, etags: Mapping[int, str] | None, endpoint: Endpoint
 
 
 def wait(upload_id: str, timeout_seconds: float, endpoint: Endpoint) -> Flow[Upload]:
-    """Ask until the upload is final or the time is over; return its last state."""
+    """Ask until the upload is final or *timeout_seconds* have passed; return its last state."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         left = deadline - time.monotonic()

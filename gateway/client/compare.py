@@ -33,7 +33,7 @@ class PartComparison:
         return self._agrees(offset, size_bytes, stored.etag, stored.checksum_sha256, check) is True
 
     def check_sent(self, part_number: int, sent: SentPart, check: Check) -> None:
-        """Raise FileChanged, naming the bytes, unless the file still has what was sent as this part."""
+        """Raise FileChanged, naming the bytes, unless the file still has the bytes of this part."""
         offset, size_bytes = self._upload.range_of_part(part_number)
         agrees = self._agrees(offset, size_bytes, sent.etag, sent.sha256, check)
         where = f"part {part_number}, bytes {offset} to {offset + size_bytes - 1}"
@@ -43,7 +43,7 @@ class PartComparison:
             raise FileChanged(f"{where}, is no longer what was sent")
 
     def _agrees(self, offset: int, size_bytes: int, etag: str | None, sha256: str | None, check: Check) -> bool | None:
-        """Compare by the best digest there is; None where there is none (a store that encrypts shows no MD5)."""
+        """Compare by SHA-256 or MD5; return None without either (a store that encrypts shows no MD5)."""
         if sha256 is not None:
             return self._source.sha256(offset, size_bytes, check) == sha256
         if etag is not None and _MD5.fullmatch(etag):

@@ -163,7 +163,7 @@ class Downloader:
                 return _Answer(origin, read_bounded(response)), position, True
             # A server that ignores Range sends the file from its start.
             unwanted = position if response.status_code == 200 else 0
-            # Without a chunk size: httpx would drop what it collected for a chunk when the connection is cut.
+            # No chunk size is given: with one, httpx drops the bytes of an incomplete chunk when a connection is cut.
             for data in response.iter_raw():
                 self._check()
                 wanted, unwanted = data[unwanted:], max(0, unwanted - len(data))
@@ -217,7 +217,7 @@ class Downloader:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Hold the store's address and its response, or the reason why there is none."""
+    """Hold the store's address with its response or the transport error."""
 
     address: str
     result: httpx.Response | httpx.TransportError
@@ -236,7 +236,7 @@ def _rewind(file: BinaryIO, position: int, digests: PartDigests) -> int:
 
 
 def safe_name(filename: str) -> str:
-    """Return a file name without separators, control characters, or a meaning of its own (`..`, a drive)."""
+    """Return a file name that stays in its folder: no separators, control characters, `..` or drive."""
     name = _UNSAFE.sub("_", filename).strip().strip(".") or "download"
     # Most file systems take 255 bytes. The end is kept for its extension.
     return name.encode()[-200:].decode(errors="ignore")

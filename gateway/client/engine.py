@@ -45,7 +45,7 @@ _CHECK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
-    """Hold what the caller asked for, beside the bytes."""
+    """Hold the options of one upload."""
 
     content_type: str | None
     metadata: Mapping[str, str] | None
@@ -67,7 +67,7 @@ class UploadDeps:
 
 
 class Engine:
-    """Drive one upload from the calling thread; parts go on threads of their own."""
+    """Drive one upload from the calling thread. Other threads send the parts."""
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class EventParser:
         self._fields: dict[str, str] = {}
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield the events that *data* ends; raise KeyError or ValueError for what is no event stream."""
+        """Yield the events that *data* ends; raise KeyError or ValueError for any other format."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _MAX_LINE:
             raise ValueError("the line has no end")

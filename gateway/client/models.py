@@ -65,7 +65,7 @@ class Upload:
     """Describe an upload; sizes in bytes, times in aware UTC, `parts` only in the answer to create.
 
     Size and part plan are None while an upload without a declared size (another protocol) is being sent.
-    `content_type`, `etag`, `version_id` and `detection` are what the gateway observed, once the upload is ready.
+    Once the upload is ready, `content_type`, `etag`, `version_id` and `detection` are observed values.
     """
 
     upload_id: str

@@ -1,4 +1,4 @@
-"""Count what an upload or a download has moved, from many threads, and report it as one value."""
+"""Count the bytes of a transfer, from many threads, and report them as one value."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Meter:
             self._waiting_for = None
 
     def retried(self, address: str | None) -> None:
-        """Count one more try; *address* is the server that did not do what was asked."""
+        """Count one more try; *address* is the server that failed or refused."""
         with self._lock:
             self._retries += 1
             self._waiting_for = address

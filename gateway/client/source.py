@@ -150,7 +150,7 @@ def name_of(source: object) -> str:
 def is_seekable(source: object) -> bool:
     """Tell whether *source* is read by ranges (a path, bytes, a seekable file) and not as a stream.
 
-    Raises SourceError for a file opened in text mode, and for what is no source at all.
+    Raises SourceError for a file in text mode and for an object without bytes.
     """
     if isinstance(source, (str, os.PathLike)):
         return is_regular(Path(source))

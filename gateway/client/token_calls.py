@@ -28,7 +28,7 @@ class IssuedUploadToken:
 
 @dataclass(frozen=True, slots=True)
 class UploadToken:
-    """Describe what a token permits and how many files it was used for; the gateway does not keep the token itself."""
+    """Describe the limits of a token and its number of files. The gateway does not keep the token itself."""
 
     token_id: str
     policy: str
@@ -63,7 +63,7 @@ def create(body: Mapping[str, Any]) -> Call[IssuedUploadToken]:
 
 
 def get(token_id: str) -> Call[UploadToken]:
-    """Ask what a token permits and how many files it was used for."""
+    """Ask for the limits of a token and its number of files."""
     return Call("GET", f"{_PATH}/{quote(token_id, safe='')}", lambda response: _token(response.json()))
 
 
@@ -83,7 +83,7 @@ def revoke(token_id: str) -> Call[None]:
 
 
 def page_params(cursor: str | None, limit: int | None, **more: str | None) -> dict[str, str]:
-    """Return the query of a list request without what was not asked for."""
+    """Return the query of a list request without the parameters that are None."""
     asked = {**more, "cursor": cursor, "limit": None if limit is None else str(limit)}
     return {name: value for name, value in asked.items() if value is not None}
 

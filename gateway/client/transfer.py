@@ -35,7 +35,7 @@ Sign = Callable[[Sequence[int] | Mapping[int, str]], Sequence[SignedPart]]
 
 
 class Verdict(Enum):
-    """Say what the store's response to a part means."""
+    """Classify the store's response to a part."""
 
     STORED = auto()
     RETRY_LATER = auto()
@@ -55,7 +55,7 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """Hold what is known of a part in the store: its etag (None where the store shows none) and base64 SHA-256."""
+    """Hold etag and base64 SHA-256 of a part in the store; the etag is None where the store hides it."""
 
     etag: str | None
     sha256: str | None
@@ -214,7 +214,7 @@ def error_code(response: httpx.Response) -> str:
 
 
 def find_error_code(body: bytes) -> str:
-    """Return the `Code` in the XML of an S3 error, empty where there is none."""
+    """Return the `Code` in the XML of an S3 error, or an empty text."""
     found = _ERROR_CODE.search(body)
     return found.group(1).decode() if found else ""
 

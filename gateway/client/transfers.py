@@ -47,7 +47,7 @@ class Outcome:
 
 
 def failure_of(exc: Exception) -> ClientError:
-    """Return an error of the client as it is, and any other as the cause of a ClientError."""
+    """Return a ClientError unchanged; wrap any other exception in one."""
     if isinstance(exc, ClientError):
         return exc
     error = ClientError(f"{type(exc).__name__}: {exc}")

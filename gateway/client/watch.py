@@ -18,7 +18,7 @@ def watch(
     """Yield every event of an upload from its creation to its final state, each once, with progress between them.
 
     Raises GatewayProblem (of it UploadNotFound and NotAuthorised), Unreachable after every retry, and NotConfigured for
-    an address that is none.
+    an unusable address.
     """
     with Client(url, key, retry=retry, ssl_context=ssl_context) as client:
         yield from client.watch(upload_id)

@@ -191,6 +191,12 @@ class BodyTooLarge(TooLarge):
     title = "Request body too large"
 
 
+class UnsupportedBody(GatewayError):
+    """The request body is compressed, or not UTF-8."""
+
+    code = "unsupported_body"
+
+
 class Malformed(GatewayError):
     """The request body is not what its headers announce."""
 

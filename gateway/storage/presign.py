@@ -171,8 +171,12 @@ class Presigner:
         response_cache_control: str | None = None,
         version_id: str | None = None,
         if_match: str | None = None,
+        method: Literal["GET", "HEAD"] = "GET",
     ) -> SignedRequest:
-        """Sign a download. With `if_match` (an etag) the client must send that header, so a plain link fails."""
+        """Sign a download. A URL is valid for one method only.
+
+        With `if_match` (an etag) the client must send that header, so a plain link fails.
+        """
         pairs = {
             "response-content-disposition": response_content_disposition,
             "response-content-type": response_content_type,
@@ -181,7 +185,7 @@ class Presigner:
         }
         headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
         present = [(name, value) for name, value in pairs.items() if value is not None]
-        return self._presign("GET", key, present, headers, expires_in_seconds)
+        return self._presign(method, key, present, headers, expires_in_seconds)
 
     def put_object(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 from gateway.context import Gateway
@@ -16,8 +17,10 @@ from gateway.storage.presign import SignedRequest
 from gateway.uploads.access import load
 
 
-async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> SignedRequest:
-    """Return a presigned GET that saves the file under its own name with the type that was observed.
+async def download(
+    gateway: Gateway, principal: Principal, upload_id: UUID, *, method: Literal["GET", "HEAD"] = "GET"
+) -> SignedRequest:
+    """Return a presigned GET or HEAD that saves the file under its own name with the type that was observed.
 
     Type and disposition are signed into the URL, so that whatever the bytes hold, a browser saves and never runs them.
     Raises NotFound, WrongState unless ready, ObjectChanged when the store holds another content than was checked, and
@@ -40,6 +43,7 @@ async def download(gateway: Gateway, principal: Principal, upload_id: UUID) -> S
         response_content_disposition=attachment(upload.filename),
         response_content_type=upload.content_type,
         version_id=upload.observed_version_id,
+        method=method,
     )
 
 

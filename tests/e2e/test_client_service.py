@@ -94,6 +94,9 @@ def test_settings_from_the_environment(stack: Stack, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("GATEWAY_API_KEY")
     with pytest.raises(NotConfigured, match="GATEWAY_API_KEY"):
         Client()
+    monkeypatch.setenv("GATEWAY_APIKEY", "x")
+    with pytest.raises(NotConfigured, match="GATEWAY_APIKEY is set: is its name misspelt"):
+        Client()
 
 
 @pytest.mark.parametrize("key", ["", "ü", "a\nb"])

@@ -48,7 +48,7 @@ class AsyncClient(AsyncUploadCalls):
         state_folder: Where unfinished uploads are recorded. Default: the user's folder for state.
 
     Raises:
-        NotConfigured: there is no API key, or the address is none.
+        NotConfigured: the API key is missing, or the address is unusable.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class AsyncClient(AsyncUploadCalls):
                     progress=None if progress is None else partial(progress, file),
                     cancel=stop,
                 )
-            except Exception as exc:  # noqa: BLE001 - whatever is wrong with one file, the others are sent
+            except Exception as exc:  # noqa: BLE001 - an error of one file must not end the others
                 return Outcome(file, error=failure_of(exc))
             return Outcome(file, upload=upload)
 

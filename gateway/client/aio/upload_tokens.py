@@ -36,7 +36,7 @@ class AsyncUploadTokens:
         return await self._driver.run(exchange(token_calls.create(body), self._driver.endpoint))
 
     async def get(self, token_id: str) -> UploadToken:
-        """Return what a token permits and how many files it was used for."""
+        """Return the limits of a token and its number of files."""
         return await self._driver.run(exchange(token_calls.get(token_id), self._driver.endpoint))
 
     async def list(self, *, cursor: str | None = None, limit: int | None = None) -> UploadTokenPage:

@@ -60,7 +60,7 @@ class AsyncUploadCalls:
         return await self._driver.run(exchange(calls.get(upload_id), self._driver.endpoint))
 
     async def wait(self, upload_id: str, timeout_seconds: float = DEFAULT_WAIT_SECONDS) -> Upload:
-        """Return an upload once it is final, or in its present state when the time is over."""
+        """Return an upload once it is final, or in its present state after *timeout_seconds*."""
         return await self._driver.run(calls.wait(upload_id, timeout_seconds, self._driver.endpoint))
 
     async def list(
@@ -85,5 +85,5 @@ class AsyncUploadCalls:
         return await self._driver.run(exchange(calls.abort(upload_id), self._driver.endpoint))
 
     async def download_url(self, upload_id: str) -> DownloadURL:
-        """Return a short-lived URL of a ready file, for somebody who has no API key."""
+        """Return a short-lived URL of a ready file, to hand to a browser without an API key."""
         return await self._driver.run(exchange(calls.download_url(upload_id), self._driver.endpoint))

@@ -14,7 +14,7 @@ _PAGE_SIZE = 200
 
 
 class AsyncWebhooks:
-    """Register and manage webhooks; these calls need an API key. `verify_webhook` checks what a receiver gets."""
+    """Register and manage webhooks; these calls need an API key. A receiver checks messages with `verify_webhook`."""
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver

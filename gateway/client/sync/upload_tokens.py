@@ -37,7 +37,7 @@ class UploadTokens:
         return self._driver.run(exchange(token_calls.create(body), self._driver.endpoint))
 
     def get(self, token_id: str) -> UploadToken:
-        """Return what a token permits and how many files it was used for."""
+        """Return the limits of a token and its number of files."""
         return self._driver.run(exchange(token_calls.get(token_id), self._driver.endpoint))
 
     def list(self, *, cursor: str | None = None, limit: int | None = None) -> UploadTokenPage:

@@ -15,7 +15,7 @@ _PAGE_SIZE = 200
 
 
 class Webhooks:
-    """Register and manage webhooks; these calls need an API key. `verify_webhook` checks what a receiver gets."""
+    """Register and manage webhooks; these calls need an API key. A receiver checks messages with `verify_webhook`."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
