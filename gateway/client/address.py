@@ -16,6 +16,7 @@ Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 
 URL_VARIABLE = "GATEWAY_URL"
 KEY_VARIABLE = "GATEWAY_API_KEY"
+MAX_PORT = 65_535
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 # `complete` works for up to 20 s inside a request and `Prefer: wait` holds one for 25 s: longer than both.
@@ -45,8 +46,8 @@ def read_address(url: str | None) -> str:
     advice = f"Set {URL_VARIABLE}, for instance to https://uploads.example.com."
     try:
         base = httpx.URL(text)
-        # The port is read here: httpx refuses a wrong one only when it is used.
-        usable = base.scheme in {"http", "https"} and bool(base.host) and (base.port or 0) >= 0
+        # httpx takes any number for a port, and the system would refuse it in every try.
+        usable = base.scheme in {"http", "https"} and bool(base.host) and (base.port or 0) <= MAX_PORT
     except (httpx.InvalidURL, ValueError):
         usable = False
     if not usable:

@@ -45,14 +45,14 @@ class Driver:
         url: str | None,
         key: str | None,
         *,
-        parallel: int,
-        retry: Retry | None,
-        timeout: Timeout | None,
-        store_timeout: Timeout | None,
-        ssl_context: ssl.SSLContext | None,
-        proxy: str | httpx.Proxy | None,
-        http_client: httpx.Client | None,
-        state_folder: StrPath | None,
+        parallel: int = 1,
+        retry: Retry | None = None,
+        timeout: Timeout | None = None,
+        store_timeout: Timeout | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | httpx.Proxy | None = None,
+        http_client: httpx.Client | None = None,
+        state_folder: StrPath | None = None,
     ) -> None:
         if parallel < 1:
             raise NotConfigured("parallel must be 1 or more")
@@ -70,6 +70,8 @@ class Driver:
             parallel,
         )
         self._deps = deps
+        # How to wait between two connections of an event stream; an attribute, so that a caller may wait otherwise.
+        self.sleep: Callable[[float], None] = time.sleep
         self._transfers = Transfers(deps, self._http, self._headers, state_folder)
 
     def close(self) -> None:
@@ -133,10 +135,6 @@ class Driver:
             yield response
         finally:
             response.close()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
     def upload(
         self,
