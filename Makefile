@@ -18,7 +18,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings lock minio wheel clean
+.PHONY: help install dev test coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ sync-client: $(READY) ## Write the synchronous Python client from the asynchrono
 
 settings: $(READY) ## Write .env.example and docs/settings.md from the settings class
 	$(BIN)/python -m tests.settings_docs
+
+docs: $(READY) ## Build the documentation site into build/site, and check its links
+	$(BIN)/mkdocs build --quiet --strict --config-file infra/mkdocs.yml
+	$(BIN)/python -m tests.docs_site build/site
 
 lock: $(READY) ## Lock the dependencies again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --all-extras --python-version 3.11 \
