@@ -88,7 +88,7 @@ settings: $(READY) ## Write .env.example and docs/settings.md from the settings 
 	$(BIN)/python -m tests.settings_docs
 
 docs: $(READY) ## Build the documentation site into build/site, and check its links
-	$(BIN)/mkdocs build --quiet --strict --config-file infra/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file infra/mkdocs.yml
 	$(BIN)/python -m tests.docs_site build/site
 
 lock: $(READY) ## Lock the dependencies again (needs uv)
