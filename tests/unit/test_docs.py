@@ -63,9 +63,17 @@ def test_every_command_is_in_a_document() -> None:
 
 def test_every_decision_has_its_four_parts() -> None:
     """A decision says its context, its options, what was decided and what follows."""
-    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     assert decisions
     for decision in decisions:
         assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", decision.name)
         headings = re.findall(r"^## (.+)$", decision.read_text(), re.MULTILINE)
         assert headings[:4] == ["Context", "Options", "Decision", "Consequences"], decision.name
+
+
+def test_decisions_are_numbered_without_holes_and_listed() -> None:
+    """The numbers of the decisions have no hole, and the index links every decision."""
+    names = sorted(path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    index = (ROOT / "docs/decisions/index.md").read_text()
+    assert [name for name in names if f"({name})" not in index] == []
