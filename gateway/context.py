@@ -14,6 +14,7 @@ from gateway.database.engine import Database
 from gateway.database.queue import JobQueue
 from gateway.detection import Scanner, ScannerPolicy
 from gateway.domain.policy import Policy
+from gateway.domain.turns import Turns
 from gateway.domain.upload import Upload
 from gateway.domain.webhooks import RETRY_SECONDS
 from gateway.events.feeds import Feeds
@@ -96,3 +97,5 @@ class Gateway:
     scanner_policy: ScannerPolicy = "fail_closed"
     webhooks: Webhooks | None = None
     store_checks: StoreChecks = field(default_factory=StoreChecks)
+    heavy: Turns = field(default_factory=lambda: Turns(1))
+    """Turns at work that takes more than a few milliseconds of CPU: large bodies and hundreds of signatures."""

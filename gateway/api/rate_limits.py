@@ -8,7 +8,7 @@ does not suffer from a stranger at its address.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from time import monotonic_ns
@@ -25,6 +25,19 @@ from gateway.settings import Settings
 
 Attempt = Literal["nothing", "key", "token", "ticket", "event", "visit"]
 """What a stranger tried. Counted apart, so that pages with old tickets or tokens are not in the way of a backend."""
+
+
+PARTS_PER_UNIT = 100
+"""Parts that are signed for one unit."""
+
+NAMED_PARTS_PER_UNIT = 500
+"""Parts that are named when an upload is completed, for one unit: they are parsed, compared and stored."""
+
+BYTES_PER_UNIT = 64 * 1024
+"""Bytes of a body that are read and parsed for one unit."""
+
+ROWS_PER_UNIT = 50
+"""Rows of a list for one unit."""
 
 
 class Limits:
@@ -46,13 +59,36 @@ def limits_of(connection: HTTPConnection) -> Limits:
 
 def count_key(connection: HTTPConnection, key_id: str) -> None:
     """Count a request with an API key; raise TooMany when it had too many."""
+    connection.state.charged = "key", key_id
     _refuse_if(limits_of(connection).keys.take(key_id), connection, "with this API key", key_id=key_id)
 
 
 def count_token(connection: HTTPConnection, token_id: UUID) -> None:
     """Count a request with an upload token; raise TooMany when it had too many."""
+    connection.state.charged = "token", token_id
     wait = limits_of(connection).tokens.take(token_id)
     _refuse_if(wait, connection, "with this upload token", token_id=str(token_id))
+
+
+def charge(connection: HTTPConnection, units: int) -> None:
+    """Count work beside the request itself against the key or token that it came with; raise TooMany.
+
+    One unit is about 2.5 ms of CPU, as a create costs. Without a key or token nothing is counted here.
+    """
+    kind, name = getattr(connection.state, "charged", (None, None))
+    if units <= 0 or kind is None:
+        return
+    if kind == "key":
+        wait = limits_of(connection).keys.take(name, units)
+        _refuse_if(wait, connection, "with this API key: this one costs much work", key_id=str(name))
+    else:
+        wait = limits_of(connection).tokens.take(name, units)
+        _refuse_if(wait, connection, "with this upload token: this one costs much work", token_id=str(name))
+
+
+def caller_name(connection: HTTPConnection) -> Hashable:
+    """Return the key or token that a request came with, or its address."""
+    return getattr(connection.state, "charged", None) or ("address", _client_of(connection))
 
 
 def count_stranger(connection: HTTPConnection, attempt: Attempt) -> None:

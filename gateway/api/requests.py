@@ -10,12 +10,15 @@ from typing import TypeVar
 from uuid import UUID
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from gateway.api import cors
-from gateway.api.problems import invalid_fields
+from gateway.api.json_bodies import SMALL_BYTES, parse
 from gateway.api.rate_limits import (
+    BYTES_PER_UNIT,
+    caller_name,
+    charge,
     count_key,
     count_stranger,
     count_token,
@@ -144,8 +147,10 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     too_large = BodyTooLarge(f"A request body here has at most {limit} bytes.")
     announced = request.headers.get("content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > limit:
-        raise too_large
+    if announced is not None and announced.isdecimal():
+        if int(announced) > limit:
+            raise too_large
+        charge(request, int(announced) // BYTES_PER_UNIT)
     chunks = bytearray()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + BODY_SECONDS
@@ -160,6 +165,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise RequestTimeout from None
     except ClientDisconnect:
         raise Malformed("The body broke off.") from None
+    if announced is None:
+        charge(request, len(chunks) // BYTES_PER_UNIT)
     return bytes(chunks)
 
 
@@ -182,10 +189,11 @@ async def read_json(request: Request, model: type[Body], *, optional: bool = Fal
     body = _plain_json(request, await read_body(request, settings_of(request).max_body_bytes))
     if optional and not body.strip():
         body = b"{}"
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as exc:
-        raise invalid_fields(exc.errors(include_input=False, include_url=False, include_context=False)) from None
+    if len(body) <= SMALL_BYTES:
+        return await parse(body, model)
+    # One large body of the process at a time, callers in turn.
+    async with gateway_of(request).heavy.held(caller_name(request)):
+        return await parse(body, model)
 
 
 def upload_id_of(text: str) -> UUID:

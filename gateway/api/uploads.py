@@ -11,6 +11,7 @@ from gateway.api import models
 from gateway.api.addresses import location
 from gateway.api.answers import json_response, parts_answer, upload_answer
 from gateway.api.problems import responses
+from gateway.api.rate_limits import NAMED_PARTS_PER_UNIT, PARTS_PER_UNIT, ROWS_PER_UNIT, caller_name, charge
 from gateway.api.requests import (
     cursor_of,
     gateway_of,
@@ -88,6 +89,7 @@ async def list_uploads(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """List your uploads, newest first."""
+    charge(request, limit // ROWS_PER_UNIT)
     page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=cursor_of(cursor), limit=limit)
     return json_response({"uploads": [upload_answer(upload, caller) for upload in page], "next_cursor": next_cursor})
 
@@ -127,7 +129,12 @@ async def sign_parts(request: Request, caller: Caller, upload_id: str) -> Respon
         raise Invalid("Give either part_numbers or parts.")
     wanted = [WantedPart(number) for number in body.part_numbers or ()]
     wanted += [WantedPart(part.part_number, part.checksum_sha256) for part in body.parts or ()]
-    signed = await sign(gateway_of(request), caller, upload_id_of(upload_id), wanted)
+    charge(request, len(wanted) // PARTS_PER_UNIT)
+    if len(wanted) < PARTS_PER_UNIT:
+        signed = await sign(gateway_of(request), caller, upload_id_of(upload_id), wanted)
+    else:
+        async with gateway_of(request).heavy.held(caller_name(request)):
+            signed = await sign(gateway_of(request), caller, upload_id_of(upload_id), wanted)
     return json_response({"parts": parts_answer(signed)})
 
 
@@ -161,6 +168,7 @@ async def complete_upload(request: Request, caller: Caller, upload_id: str) -> R
     body = await read_json(request, models.CompleteUpload, optional=True)
     named = None
     if body.parts is not None:
+        charge(request, len(body.parts) // NAMED_PARTS_PER_UNIT)
         named = [ClientPart(part.part_number, bare_etag(part.etag)) for part in body.parts]
     upload = await complete(gateway_of(request), caller, upload_id_of(upload_id), named)
     if upload.is_final:

@@ -63,17 +63,21 @@ class Allowances:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, name: Hashable) -> float:
-        """Take one of *name*'s and return 0; or take none and return the seconds until there is one."""
+    def take(self, name: Hashable, units: int = 1) -> float:
+        """Take *units* of *name*'s and return 0; or take none and return the seconds until there are enough.
+
+        Units are at most what a minute brings.
+        """
         if not self._interval:
             return 0.0
         now = self._clock()
         full_at = self._full_at.get(name)
-        after = (now if full_at is None or full_at < now else full_at) + self._interval
+        cost = self._interval * units
+        after = (now if full_at is None or full_at < now else full_at) + cost
         missing = after - now - self._depth
         if missing > 0:
             # Used, so that it is not what is forgotten first: a flood of other names must not fill it again.
-            self._full_at.put(name, after - self._interval)
+            self._full_at.put(name, after - cost)
             return missing / _SECOND
         self._full_at.put(name, after)
         return 0.0

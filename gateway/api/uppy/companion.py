@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from gateway.api.addresses import absolute_url, location
 from gateway.api.answers import json_response
+from gateway.api.rate_limits import NAMED_PARTS_PER_UNIT, PARTS_PER_UNIT, charge
 from gateway.api.requests import gateway_of, principal_of, read_json, upload_id_of
 from gateway.api.uploads import bare_etag
 from gateway.api.uppy.complete_or_raise import complete_fully
@@ -117,6 +118,7 @@ async def sign_batch(request: Request, caller: Caller, upload_id: str) -> Respon
     numbers = [_part_number(text) for text in request.query_params.get("partNumbers", "").split(",")]
     if len(numbers) > MAX_PARTS_A_CALL:
         raise Invalid(f"At most {MAX_PARTS_A_CALL} parts are signed at once.")
+    charge(request, len(numbers) // PARTS_PER_UNIT)
     signed = await _signed(request, caller, upload_id, numbers)
     return json_response({"presignedUrls": {str(part.part_number): part.request.url for part in signed}})
 
@@ -140,6 +142,7 @@ async def sign_part(request: Request, caller: Caller, upload_id: str, part_numbe
 async def complete_multipart(request: Request, caller: Caller, upload_id: str) -> Response:
     """Assemble and check; the answer is the end of it."""
     body = await read_json(request, CompleteMultipart)
+    charge(request, len(body.parts) // NAMED_PARTS_PER_UNIT)
     named = [ClientPart(part.PartNumber, bare_etag(part.ETag)) for part in body.parts]
     gateway = gateway_of(request)
     upload = await complete_fully(gateway, caller, upload_id_of(upload_id), named or None)
