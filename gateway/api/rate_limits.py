@@ -27,10 +27,10 @@ Attempt = Literal["nothing", "key", "token", "ticket", "event", "visit"]
 """What a stranger tried. Counted apart, so that pages with old tickets or tokens are not in the way of a backend."""
 
 
-PARTS_PER_UNIT = 100
+PARTS_PER_UNIT = 50
 """Parts that are signed for one unit."""
 
-NAMED_PARTS_PER_UNIT = 500
+NAMED_PARTS_PER_UNIT = 250
 """Parts that are named when an upload is completed, for one unit: they are parsed, compared and stored."""
 
 BYTES_PER_UNIT = 64 * 1024

@@ -170,17 +170,25 @@ async def test_the_client_may_go_in_mid_body() -> None:
 
 
 async def _told(port: int, pieces: list[bytes], *, pause: float = 0.0) -> bytes:
-    """Send *pieces* for as long as they are taken and return all that comes back, to the end of the connection."""
+    """Send *pieces* until there is an answer and return all that comes back, to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reading = asyncio.create_task(reader.read(65536))
     try:
         with suppress(ConnectionError):
             for piece in pieces:
+                if reading.done():
+                    break
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(pause)
         async with asyncio.timeout(30):
-            return await reader.read()
+            answer = await reading
+            with suppress(ConnectionError):
+                while more := await reader.read(65536):
+                    answer += more
+            return answer
     finally:
+        reading.cancel()
         writer.close()
 
 
