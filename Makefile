@@ -1,47 +1,64 @@
 # Everything a developer runs, by name. Needs make and Python 3.11 or newer; what else is needed is said where it is.
 
 # The first of these that is new enough; `make PYTHON=…` names another.
-PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
-	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; done)
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$name && break; done)
 STORE ?= seaweedfs
 PROCESSES ?= 2
 TESTS ?= tests
+QUICK_TESTS := tests/unit tests/property
 FILES ?= 200000
 GO ?= go
+VERSITYGW_MODULE := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 MINIO_MODULE := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
-VENV := .venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# A checkout that cannot be written to keeps its environment and data in the user's cache.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/upload-gateway/$(shell pwd | cksum | cut -d ' ' -f 1)
+VENV := $(shell test -w . && echo .venv || echo "$(CACHE)/venv")
+DATA_DIR := $(shell test -w . || echo "$(CACHE)/data")
+BIN := "$(VENV)"/bin
+READY := install
 PYTEST := $(BIN)/python -m pytest
 BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,browser browser/uppy5 browser/uppy6 browser/react)
-QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser"
+QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio wheel clean
+.PHONY: help install install-dev dev quick test test-slow coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(READY) ## Make .venv with the locked dependencies (every target below does it when needed)
+# make_venv LOCK: say the true cause where Python cannot be used, else make the environment with that lock's packages.
+define make_venv
+@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.14 is on PATH: make PYTHON=/path/to/python …" >&2; exit 1; }
+@$(PYTHON) -c pass 2>/dev/null || { echo "PYTHON=$(PYTHON) cannot be run." >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+	|| { echo "Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; exit 1; }
+@$(PYTHON) infra/make_venv.py "$(VENV)" $(1)
+endef
 
-$(READY): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python …" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-		|| { echo "Python's venv module is needed (Debian and Ubuntu: python3-venv)." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+install: ## Make .venv with all locked packages (every target below does it when needed)
+	$(call make_venv,requirements.lock)
 
-dev: $(READY) ## Run the whole gateway on an embedded PostgreSQL and store
-	@exec $(BIN)/gateway dev
+install-dev: ## Make .venv with only what `make dev` runs
+	$(call make_venv,infra/requirements-dev.lock)
+
+dev: install-dev ## Run the whole gateway on an embedded PostgreSQL and store
+	@$(if $(DATA_DIR),GATEWAY_DATA_DIR="$${GATEWAY_DATA_DIR:-$(DATA_DIR)}") exec $(BIN)/gateway dev
+
+quick: $(READY) ## Run the tests that need no real part, in seconds
+	$(PYTEST) -q -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow" $(QUICK_TESTS)
 
 test: $(READY) ## Run the tests on embedded parts; TESTS=path narrows them
+	@test "$(TESTS)" != tests || echo "All tests take about 6 minutes on two idle cores; make quick takes 20 seconds."
 	$(PYTEST) $(QUICK) $(TESTS)
+
+test-slow: $(READY) ## Run the exhaustive tests that `make test` leaves out
+	$(PYTEST) -q -n $(PROCESSES) -m slow tests/unit
 
 coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 	$(BIN)/coverage erase
-	$(MAKE) test PYTEST="$(BIN)/coverage run -m pytest"
+	$(MAKE) test PYTEST='$(BIN)/coverage run -m pytest'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -96,10 +113,16 @@ lock: $(READY) ## Lock the dependencies again (needs uv)
 		pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra server --python-version 3.11 \
 		pyproject.toml -c requirements.lock -o infra/requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra dev --python-version 3.11 \
+		pyproject.toml -c requirements.lock -o infra/requirements-dev.lock
 
 minio: ## Build MinIO from source into Go's bin folder (needs Go; about 8 minutes the first time)
 	@command -v $(GO) >/dev/null || { echo "Go is needed to build MinIO: https://go.dev/dl/" >&2; exit 1; }
 	$(GO) install $(MINIO_MODULE)
+
+versitygw: ## Build versitygw from source into Go's bin folder (needs Go)
+	@command -v $(GO) >/dev/null || { echo "Go is needed to build versitygw: https://go.dev/dl/" >&2; exit 1; }
+	$(GO) install $(VERSITYGW_MODULE)
 
 wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from streaming_form_data.targets import BaseTarget
-
 from gateway.streaming import disk
 from gateway.streaming.block_writer import BlockWriter
+from gateway.streaming.target import BaseTarget
 
 MOST_BATCHES = 2
 """Writes that wait for the disk before the sender has to."""

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
-from streaming_form_data.targets import BaseTarget
 
 from gateway.domain.errors import BodyTooLarge, Malformed
+from gateway.streaming.target import BaseTarget
 
 MOST_PARTS = 20
 """A file and the fields beside it; the gateway knows fewer."""

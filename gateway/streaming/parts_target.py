@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from streaming_form_data.targets import BaseTarget
-
 from gateway.streaming.buffers import Lease
+from gateway.streaming.target import BaseTarget
 
 Send = Callable[[int, list[bytes], int], Awaitable[str]]
 """Store a part: part_number, its pieces, their bytes together; return its etag."""

@@ -8,6 +8,8 @@ import pytest
 
 from tests.regexes import METHODS, PACKAGE, Found, comes_back, every_regex
 
+pytestmark = pytest.mark.slow
+
 HANGS_SECONDS = 150.0
 """What goes back and forth over 1 MiB takes hours, all that does not takes seconds together."""
 
