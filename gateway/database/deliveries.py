@@ -1,4 +1,4 @@
-"""Keep what webhooks are owed: written with its event, claimed by one sender at a time, tried until done."""
+"""Store webhook deliveries: written with their event, claimed by one sender at a time, repeated until they end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTED = """webhook_deliveries.id, webhook_id, 'upload.' || events.type AS even
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to one webhook and how far it is. Times are aware UTC."""
+    """One message to one webhook, and its progress. Times are aware UTC."""
 
     id: UUID
     webhook_id: UUID
@@ -34,13 +34,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery to attempt now, with what its message says and is signed with."""
+    """A delivery to attempt now, with the fields that its message and signature need."""
 
     id: UUID
     claim: UUID
     webhook_id: UUID
     attempts: int
-    """This one included."""
+    """Attempts, including this one."""
     url: str
     secret_numbers: tuple[int, ...]
     event_type: str
@@ -49,23 +49,23 @@ class Claimed:
 
 
 _CLAIM = """
-WITH room AS (
+WITH capacity AS (
     SELECT id, CASE WHEN failures = 0 THEN %(each)s ELSE 1 END - (
         SELECT count(*) FROM webhook_deliveries AS held WHERE held.webhook_id = webhooks.id AND claimed_until > now()
-    ) AS places
+    ) AS free
     FROM webhooks WHERE disabled_at IS NULL AND EXISTS (
         SELECT FROM webhook_deliveries AS due
         WHERE due.webhook_id = webhooks.id AND state = 'pending' AND due_at <= now())
 ),
 due AS (
-    SELECT waiting.id FROM room, LATERAL (
+    SELECT waiting.id FROM capacity, LATERAL (
         SELECT id, due_at FROM webhook_deliveries
-        WHERE webhook_id = room.id AND state = 'pending' AND due_at <= now()
-        ORDER BY due_at LIMIT greatest(places, 0) FOR UPDATE SKIP LOCKED
+        WHERE webhook_id = capacity.id AND state = 'pending' AND due_at <= now()
+        ORDER BY due_at LIMIT greatest(free, 0) FOR UPDATE SKIP LOCKED
     ) AS waiting ORDER BY waiting.due_at LIMIT %(limit)s
 ),
 claimed AS (
-    -- Due again when the claim ends: whoever died with it is followed by another.
+    -- Due again when the claim ends: if this process dies, another one sends the message.
     UPDATE webhook_deliveries SET claim = %(claim)s, attempts = attempts + 1, last_attempt_at = now(),
         claimed_until = now() + make_interval(secs => %(seconds)s), due_at = now() + make_interval(secs => %(seconds)s)
     FROM due WHERE webhook_deliveries.id = due.id
@@ -79,14 +79,14 @@ FROM claimed JOIN webhooks ON webhooks.id = webhook_id JOIN events ON events.id 
 
 
 async def claim(database: Database, *, claim: UUID, seconds: float, each: int, limit: int) -> list[Claimed]:
-    """Claim up to *limit* messages that are due, oldest first, up to *each* of one webhook, one where it fails."""
+    """Claim up to *limit* due messages, oldest first: up to *each* of one webhook, and one of a failing webhook."""
     rows = await database.fetch_all(_CLAIM, {"claim": claim, "seconds": seconds, "each": each, "limit": limit})
     return [Claimed(**{**row, "secret_numbers": tuple(row["secret_numbers"])}) for row in rows]
 
 
 async def succeeded(database: Database, delivery: Claimed, *, status: int) -> bool:
-    """Record that the receiver took the message; False when the claim is another's by now."""
-    # Not in one transaction: whoever removes the webhook locks it first and its deliveries then.
+    """Record that the receiver accepted the message; False when another process has the claim."""
+    # Not one transaction: removing a webhook locks it before its deliveries, so the opposite order could deadlock.
     async with database.connection() as connection:
         cursor = await connection.execute(
             """UPDATE webhook_deliveries SET state = 'delivered', ended_at = now(), claim = NULL, claimed_until = NULL,
@@ -105,21 +105,21 @@ async def succeeded(database: Database, delivery: Claimed, *, status: int) -> bo
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, and what follows from it."""
+    """The result of a failed attempt."""
 
     status: int | None
     error: str | None
-    again_after_seconds: float | None
+    retry_after_seconds: float | None
     """None: this was the last attempt."""
     gone: bool
-    """The receiver says that nobody listens there any more."""
+    """The receiver answered 410: it wants no more messages."""
 
 
 async def failed(
     database: Database, delivery: Claimed, failure: Failure, *, give_up_failures: int, give_up_after: timedelta
 ) -> str | None:
-    """Record a failed attempt; return why the webhook was switched off by it, if it was."""
-    # As above: a failure that is not counted because the process died is counted the next time.
+    """Record a failed attempt; return the reason if it switched the webhook off."""
+    # Two statements, as above. If the process dies between them, the next attempt counts its failure.
     async with database.connection() as connection:
         cursor = await connection.execute(
             """UPDATE webhook_deliveries SET claim = NULL, claimed_until = NULL,
@@ -133,7 +133,7 @@ async def failed(
                 "claim": delivery.claim,
                 "status": failure.status,
                 "error": failure.error,
-                "seconds": failure.again_after_seconds,
+                "seconds": failure.retry_after_seconds,
             },
         )
         if cursor.rowcount == 0:
@@ -166,8 +166,8 @@ async def list_page(
     return [Delivery(**row) for row in rows]
 
 
-async def send_again(database: Database, webhook_id: UUID, delivery_id: UUID) -> bool:
-    """Make one delivery due now, under the same id, whatever became of it; False when there is no such delivery."""
+async def resend(database: Database, webhook_id: UUID, delivery_id: UUID) -> bool:
+    """Make one delivery due now, in any state, under the same id; False when there is no such delivery."""
     row = await database.fetch_one(
         f"""WITH again AS (
             UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now(), ended_at = NULL
@@ -178,10 +178,21 @@ async def send_again(database: Database, webhook_id: UUID, delivery_id: UUID) ->
     return row is not None
 
 
-async def send_since(
-    database: Database, tenant_id: str, webhook_id: UUID, *, since: datetime, event_types: tuple[str, ...], limit: int
+async def resend_since(
+    database: Database,
+    tenant_id: str,
+    webhook_id: UUID,
+    *,
+    since: datetime,
+    keep_seconds: float,
+    event_types: tuple[str, ...],
+    limit: int,
 ) -> int:
-    """Make due what failed since then, and what happened since then while the webhook was off; return how many."""
+    """Make deliveries due that failed since then, and events due that have no delivery; return how many.
+
+    An event counts as missed because it has no delivery. Deliveries are deleted some time after their end, so events
+    older than *keep_seconds* by the database's clock never count: their delivery may have been deleted.
+    """
     row = await database.fetch_one(
         f"""WITH again AS (
             UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now(), ended_at = NULL
@@ -190,7 +201,8 @@ async def send_since(
         missed AS (
             INSERT INTO webhook_deliveries (webhook_id, event_id)
             SELECT %(webhook_id)s, id FROM events
-            WHERE tenant_id = %(tenant_id)s AND created_at >= %(since)s AND 'upload.' || type = ANY (%(event_types)s)
+            WHERE tenant_id = %(tenant_id)s AND 'upload.' || type = ANY (%(event_types)s)
+                AND created_at >= greatest(%(since)s, now() - make_interval(secs => %(keep_seconds)s))
                 AND NOT EXISTS (
                     SELECT FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND event_id = events.id)
             ORDER BY id LIMIT %(limit)s
@@ -201,6 +213,7 @@ async def send_since(
             "tenant_id": tenant_id,
             "webhook_id": webhook_id,
             "since": since,
+            "keep_seconds": keep_seconds,
             "event_types": list(event_types),
             "limit": limit,
         },
@@ -211,7 +224,7 @@ async def send_since(
 
 
 async def forget_ended(database: Database, *, after_seconds: float, limit: int) -> int:
-    """Drop up to *limit* deliveries that ended so long ago; return how many."""
+    """Delete up to *limit* deliveries that ended at least *after_seconds* ago; return how many."""
     return await database.execute(
         """DELETE FROM webhook_deliveries WHERE id IN (
             SELECT id FROM webhook_deliveries WHERE ended_at < now() - make_interval(secs => %(seconds)s)

@@ -1,4 +1,4 @@
-"""Keep where tenants want to be told of their uploads. Signing secrets are not here, only their numbers."""
+"""Store the webhooks of tenants, with the numbers of their signing secrets but not the secrets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _webhook(row: Mapping[str, Any]) -> Webhook:
 
 
 async def insert(database: Database, webhook: Mapping[str, Any], *, most: int) -> Webhook | None:
-    """Keep a new webhook, or return None when the tenant has *most* of them; creates of one tenant go one by one."""
+    """Store a new webhook; None when the tenant has *most* of them. A lock serialises the creates of one tenant."""
     async with database.transaction() as connection:
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('webhooks ' || %(tenant_id)s, 0))", webhook
@@ -54,7 +54,7 @@ async def insert(database: Database, webhook: Mapping[str, Any], *, most: int) -
 
 
 async def find(database: Database, tenant_id: str, webhook_id: UUID) -> Webhook | None:
-    """Return one webhook of a tenant's."""
+    """Return one webhook of a tenant."""
     row = await database.fetch_one(
         f"SELECT {_COLUMNS} FROM webhooks WHERE id = %(id)s AND tenant_id = %(tenant_id)s",
         {"id": webhook_id, "tenant_id": tenant_id},
@@ -81,7 +81,7 @@ async def change(
     event_types: tuple[str, ...] | None,
     enabled: bool | None,
 ) -> Webhook | None:
-    """Change what is not None and return the webhook. Switched on again, it begins without failures."""
+    """Change the fields that are not None and return the webhook. Switching it on resets its failures."""
     row = await database.fetch_one(
         f"""UPDATE webhooks SET
             url = coalesce(%(url)s, url),
@@ -109,7 +109,7 @@ async def change(
 async def rotate_secret(
     database: Database, tenant_id: str, webhook_id: UUID, *, keep_previous_seconds: float
 ) -> Webhook | None:
-    """Count the secret's number up; the one before signs as well for a while."""
+    """Increase the number of the secret; the previous secret also signs for *keep_previous_seconds*."""
     row = await database.fetch_one(
         f"""UPDATE webhooks SET secret_number = secret_number + 1,
             previous_secret_until = now() + make_interval(secs => %(seconds)s)
@@ -120,7 +120,7 @@ async def rotate_secret(
 
 
 async def remove(database: Database, tenant_id: str, webhook_id: UUID) -> bool:
-    """Drop a webhook and what was still to be sent; False when the tenant has no such webhook."""
+    """Delete a webhook and its deliveries; False when the tenant has no such webhook."""
     return (
         await database.execute(
             "DELETE FROM webhooks WHERE id = %(id)s AND tenant_id = %(tenant_id)s",

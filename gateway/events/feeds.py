@@ -1,7 +1,7 @@
-"""Fan the event log out to those who watch: one reader for each topic of a process, however many watch it.
+"""Deliver the event log to watchers. Each topic has one reader per process, for any number of watchers.
 
-The log is the truth and a wake-up only says "look again". What a watcher gets is what stands in the log behind the
-position it named, so nothing is missing and nothing comes twice, whatever connection was lost in between.
+A wake-up only means "read the log again". A watcher gets the events that follow its position in the log, each exactly
+once, even when connections were lost in between.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from gateway.events.wakeups import Wakeups, wait_for
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT_READS = 3
-"""Reads of the log in flight: after a lost connection every topic looks again, and requests need the pool too."""
+"""Concurrent reads of the log. After a lost connection every topic reads again, and requests need the pool too."""
 
 MAX_CONCURRENT_POLLS = 4
-"""Questions to the store in flight; they share its connections with requests."""
+"""Concurrent polls of the store, whose connections requests need too."""
 
 FALLBACK_READ_SECONDS = 30.0
-"""Time between two looks that no wake-up asked for."""
+"""Seconds between two reads without a wake-up."""
 
 RETRY_DELAYS_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Events wait for older transactions that still run; nobody tells when those end."""
+"""Pauses while events wait for older transactions. PostgreSQL does not notify when those end."""
 
 WAKE_BATCH_SIZE = 8
-"""Watchers woken at once: a thousand would hold the loop for 0.1 s, and every request with it."""
+"""Watchers woken in one step. Waking a thousand would block the event loop, and every request, for 0.1 s."""
 
 WAKE_BATCH_PAUSE_SECONDS = 0.002
-"""Time between two slices, which is the requests'; the last of a thousand watchers hears 0.25 s after the first."""
+"""Pause between two steps, for requests. The last of a thousand watchers is woken 0.25 s after the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """What a read of the log found. *has_more*: read on now. *has_unsettled*: read again soon."""
+    """One page of the log. *has_more*: read on now. *has_unsettled*: later events exist; read again soon."""
 
     messages: Sequence[Message]
     has_more: bool = False
@@ -52,31 +52,31 @@ class LogPage:
 
 
 class EventLog(Protocol):
-    """One log to watch: of an upload or of a tenant."""
+    """The event log of one upload or of one tenant."""
 
     topic: str
 
     def order(self, position: Position) -> tuple[int, int]:
-        """Return what positions of this log are compared by."""
+        """Return the key by which positions of this log are compared."""
 
     async def end(self) -> Position:
-        """Return where the log ends now."""
+        """Return the present end of the log."""
 
     async def read(self, after: Position, up_to: Position | None = None) -> LogPage:
         """Return a bounded number of messages, oldest first."""
 
     async def progress(self) -> Sequence[Message]:
-        """Return what is new of bytes under way."""
+        """Return new progress messages."""
 
     async def poll(self) -> float | None:
-        """Find out how many bytes are there, if it is this process's turn; return the seconds until the next time.
+        """Measure progress, if it is this process's turn, and return the seconds until the next poll.
 
-        None where there is nothing to ask; a message of the log starts it again.
+        None when there is nothing to measure. The next event of the log starts polling again.
         """
 
 
 class RateLimiter:
-    """Let callers through one by one, so many a second, in the order in which they came."""
+    """Let callers continue one by one, in order, at most *per_second* of them."""
 
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
@@ -84,7 +84,7 @@ class RateLimiter:
         self._lock = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Return when it is the caller's turn; a caller that is cancelled leaves the line and holds nobody up."""
+        """Return when it is the caller's turn. A cancelled caller gives its turn to the next one."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             await asyncio.sleep(self._next - loop.time())
@@ -92,7 +92,7 @@ class RateLimiter:
 
 
 class Feed:
-    """Read one log and hand every message to all who watch it."""
+    """Read one log and deliver every message to all of its watchers."""
 
     def __init__(self, log: EventLog, feeds: Feeds) -> None:
         self._log = log
@@ -104,14 +104,14 @@ class Feed:
         self._latest_progress: Sequence[Message] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self.users = 0
-        # Subscribed before the end is looked up: what comes between the two wakes the reader.
+        # Subscribe before reading the end of the log, so that an event in between wakes the reader.
         self._waker = self._stack.enter_context(feeds.wakeups.subscribe(log.topic))
         self._progress_waker = self._stack.enter_context(feeds.wakeups.subscribe(f"progress:{log.topic}"))
         self._started = asyncio.create_task(self._start())
         self.position = Position(0, 0)
 
     async def add_watcher(self, subscription: Subscription) -> Position:
-        """Add a watcher and return the position that what it gets is behind of; raise Unavailable."""
+        """Add a watcher and return its start position: it receives every event after that. Raises Unavailable."""
         await asyncio.shield(self._started)
         if self._broken:
             raise Unavailable
@@ -121,7 +121,7 @@ class Feed:
         return self.position
 
     def remove_watcher(self, subscription: Subscription) -> None:
-        """Take a watcher away."""
+        """Remove a watcher."""
         self._subscriptions.discard(subscription)
 
     async def stop(self) -> None:
@@ -138,7 +138,7 @@ class Feed:
         self._tasks = [asyncio.create_task(self._run(work)) for work in (self._follow, self._measure)]
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what has no end. Where it ends all the same, end the streams: they would be alive and tell nothing."""
+        """Run an endless loop. If it fails, close all subscriptions: a silent open stream would mislead clients."""
         try:
             await work()
         except Exception as error:
@@ -170,7 +170,7 @@ class Feed:
     async def _deliver(self, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        # No await until all queues have it: who joins now is given the position behind it.
+        # No await before all queues have the message: a watcher that is added later starts after it.
         for message in messages:
             if message.position is None:
                 self._latest_progress = messages
@@ -190,7 +190,7 @@ class Feed:
             subscription.wake()
 
     async def _measure(self) -> None:
-        """Keep bytes under way known while somebody watches; whoever found out, everyone reads it from the database."""
+        """Keep progress up to date while there are watchers. Every process reads it from the database."""
         loop = asyncio.get_running_loop()
         due: float | None = loop.time()
         pause: float | None = 0.0
@@ -205,7 +205,7 @@ class Feed:
                         messages = await self._log.progress()
                     await self._deliver(messages)
                     if messages and pause is not None:
-                        # Somebody just asked, here or elsewhere.
+                        # A process has just polled.
                         due = loop.time() + pause
                 if self._log_advanced:
                     self._log_advanced = False
@@ -214,7 +214,7 @@ class Feed:
                     pause = await self._poll()
                     due = None if pause is None else loop.time() + pause
             except GatewayError as error:
-                logger.info("progress is not known now", extra={"code": error.code})
+                logger.info("could not measure progress; trying again", extra={"code": error.code})
                 due = loop.time() + RETRY_DELAYS_SECONDS[-1] * random.uniform(1, 5)  # noqa: S311 - see above
 
     async def _poll(self) -> float | None:
@@ -224,7 +224,7 @@ class Feed:
 
 
 class Feeds:
-    """Hold the feeds of one process and count who watches."""
+    """Hold the feeds of one process and count their watchers."""
 
     def __init__(self, wakeups: Wakeups, *, max_per_tenant: int, max_total: int, polls_per_second: float) -> None:
         self.wakeups = wakeups
@@ -240,14 +240,14 @@ class Feeds:
 
     @property
     def watchers(self) -> int:
-        """Return how many watch."""
+        """Return the number of watchers."""
         return len(self._subscriptions)
 
     @asynccontextmanager
     async def watch(
         self, tenant_id: str, log: EventLog, token_id: UUID | None = None
     ) -> AsyncIterator[tuple[Subscription, Position]]:
-        """Lend a watcher's place and the position that everything it gets is behind of.
+        """Yield a watcher's subscription and its start position: it receives every event after that.
 
         Raises TooManyWatchers over the token's, the tenant's or the process's limit, and Unavailable.
         """
@@ -272,12 +272,12 @@ class Feeds:
                 await feed.stop()
 
     def drop(self, topic: str, feed: Feed) -> None:
-        """Let who comes next begin with a new feed."""
+        """Make the next watcher of the topic start a new feed."""
         if self._feeds.get(topic) is feed:
             del self._feeds[topic]
 
     async def close(self, seconds: float) -> None:
-        """End every stream, and refuse every new one, so that the process can stop; wait for the ends so long."""
+        """Close all streams, refuse new ones, and wait up to *seconds* for their ends, so that the process can stop."""
         self._closing = True
         for subscription in self._subscriptions:
             subscription.close(Reason.GOING_AWAY)
@@ -287,7 +287,7 @@ class Feeds:
 
     def _admit(self, tenant_id: str, token_id: UUID | None) -> AbstractContextManager[None]:
         if self._closing:
-            raise Unavailable("This process is stopping; connect again.")
+            raise Unavailable("This process is shutting down. Connect again.")
         if self.watchers >= self._places:
             raise TooManyWatchers("Too many event streams are open here; try again later.")
         refusal = self._share.refusal(tenant_id, token_id)

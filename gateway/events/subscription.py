@@ -1,4 +1,4 @@
-"""Hold what one watcher has not taken yet: bounded, and closed with a reason when it is full."""
+"""Queue the messages of one watcher. The queue is bounded; when it is full, the stream is closed with a reason."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import orjson
 from gateway.domain.events import Position
 
 MAX_QUEUED_MESSAGES = 100
-"""Messages that wait for one watcher; one that is further behind reads the log again from its last event id."""
+"""Messages queued for one watcher. A slower watcher is disconnected and reads the log from its last event id."""
 
 
 class Reason(StrEnum):
-    """Say why a stream was ended before its upload was final."""
+    """Say why the gateway ended a stream before its upload was final."""
 
     TOO_SLOW = "too_slow"
     GOING_AWAY = "going_away"
@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 
 class StreamClosed(Exception):
-    """The stream ends here; the watcher may come back with the id of the last event it got."""
+    """The gateway ended the stream. The watcher may reconnect with the id of its last event."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
@@ -37,7 +37,7 @@ class StreamClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to tell; *data* is JSON, written once for all watchers. Progress has no position: it is not logged."""
+    """One message; *data* is JSON, encoded once for all watchers. Progress is not logged, so it has no position."""
 
     event: str
     upload_id: str
@@ -46,12 +46,12 @@ class Message:
 
     @classmethod
     def of(cls, event: str, upload_id: str, data: Mapping[str, Any], position: Position | None = None) -> Message:
-        """Write *data* as JSON."""
+        """Encode *data* as JSON."""
         return cls(event, upload_id, orjson.dumps({"upload_id": upload_id, **data}), position)
 
 
 class Subscription:
-    """Queue messages for one watcher. Of progress, only the newest of each upload waits."""
+    """Queue messages for one watcher. Only the newest progress of each upload is kept."""
 
     def __init__(self, max_queued: int = MAX_QUEUED_MESSAGES) -> None:
         self._most = max_queued
@@ -61,11 +61,11 @@ class Subscription:
         self._closed: Reason | None = None
 
     def put(self, message: Message) -> None:
-        """Queue a message without waking the watcher; a full queue closes the stream instead."""
+        """Queue a message without waking the watcher; when the queue is full, close the stream instead."""
         if self._closed is not None:
             return
         if message.position is not None:
-            # What was known of the bytes is old news once the upload moved on.
+            # An event makes earlier progress of its upload obsolete.
             self._progress.pop(message.upload_id, None)
             self._events.append(message)
         else:
@@ -78,7 +78,7 @@ class Subscription:
         self._waker.set()
 
     def close(self, reason: Reason) -> None:
-        """Let the watcher's next `next_messages` raise StreamClosed; what it has not taken is forgotten."""
+        """Make the next `next_messages` raise StreamClosed, and drop the queued messages."""
         if self._closed is None:
             self._closed = reason
         self._events.clear()
@@ -86,7 +86,7 @@ class Subscription:
         self._waker.set()
 
     async def next_messages(self, seconds: float) -> list[Message]:
-        """Return what waits, at least one message, or nothing when *seconds* are over; raise StreamClosed."""
+        """Return the queued messages, waiting up to *seconds* for the first one; raise StreamClosed."""
         if not self._waiting:
             self._waker.clear()
             with suppress(TimeoutError):

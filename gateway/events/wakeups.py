@@ -1,6 +1,6 @@
-"""Wake those who wait for an upload when any process changed it.
+"""Wake waiting tasks when any process changed an upload.
 
-PostgreSQL's NOTIFY carries only "look again": a notice that is lost, doubled or late costs time, never a fact.
+A PostgreSQL notification only means "read again". A lost, repeated or late notification costs time, but no data.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 RECONNECT_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 QUIET_SECONDS = 10.0
-"""Time without a notice after which the connection is asked whether it is still there: a cut cable says nothing."""
+"""Seconds without a notification after which the connection is tested: a broken network reports no error."""
 
 ANSWER_SECONDS = 5.0
-"""Time for the answer."""
+"""Seconds that this test may take."""
 
 MAX_COLLECTED = 1000
 """Ids kept for one reader. Their work is also found without notifications, only later."""
@@ -71,7 +71,7 @@ class Wakeups:
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
-        """Lend an event that is set whenever *topic* may have changed; clear it before you look."""
+        """Yield an asyncio.Event that is set whenever *topic* may have changed. Clear it before you read."""
         waker = asyncio.Event()
         self._subscribers.setdefault(topic, set()).add(waker)
         try:
@@ -101,11 +101,11 @@ class Wakeups:
                 ) as connection:
                     await connection.execute(f"LISTEN {self._channel}".encode())
                     failures = 0
-                    # Whatever was told while nobody listened is gone: everyone looks again.
+                    # Notifications during the interruption are lost, so every subscriber reads again.
                     self._wake_all()
                     await self._listen(connection)
             except (psycopg.Error, OSError, TimeoutError):
-                logger.warning("lost the database's notices; listening again", extra={"failures": failures})
+                logger.warning("lost the connection for notifications; reconnecting", extra={"failures": failures})
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
             failures += 1
 
@@ -132,7 +132,7 @@ class Wakeups:
 
 
 async def wait_for(waker: asyncio.Event, seconds: float) -> None:
-    """Return when *waker* is set or *seconds* are over, whichever is first."""
+    """Return when *waker* is set, or after *seconds*."""
     # Not asyncio.wait_for: on Python 3.11 it swallows a cancellation that comes just after the event was set.
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

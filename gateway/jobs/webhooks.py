@@ -1,4 +1,4 @@
-"""Send webhooks for as long as the worker runs: woken when something is owed, and looking by itself now and then."""
+"""Send webhooks while the worker runs: when a notification arrives, and at regular intervals."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from gateway.database.deliveries import Claimed
 from gateway.database.notify import WEBHOOKS_TOPIC
 from gateway.domain.errors import GatewayError
 from gateway.events.wakeups import wait_for
-from gateway.webhooks.deliver import AT_ONCE, claim_due, send_claimed
+from gateway.webhooks.deliver import MAX_CONCURRENT, claim_due, send_claimed
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
-"""Time between two looks where nothing wakes: for what is tried again, and for notices that were lost."""
+CHECK_SECONDS = 5.0
+"""Seconds between two checks without a notification: for retries and for lost notifications."""
 
-CALM_SECONDS = 0.01
-"""Least time between two looks, so that a thousand messages that end one by one do not ask a thousand times."""
+MIN_PAUSE_SECONDS = 0.01
+"""Shortest pause between two checks, so that a thousand messages that end one by one do not cause a thousand."""
 
 
 GRACE_SECONDS = 5.0
-"""Time for what is on its way when the worker stops: what is cut off is sent again, a minute later."""
+"""Seconds for running attempts when the worker stops. An attempt that is cut off is repeated a minute later."""
 
 
-async def send_webhooks_forever(gateway: Gateway, look_seconds: float = LOOK_SECONDS) -> None:
-    """Keep up to AT_ONCE messages on their way; when cancelled, those get a moment, and what is late is let go."""
+async def send_webhooks_forever(gateway: Gateway, check_seconds: float = CHECK_SECONDS) -> None:
+    """Send up to MAX_CONCURRENT messages at once. When cancelled, running attempts get GRACE_SECONDS to end."""
     if gateway.webhooks is None:
-        await asyncio.Event().wait()  # this loop's end would be the worker's
+        await asyncio.Event().wait()  # when this loop ends, the worker ends
     running: set[asyncio.Task[None]] = set()
     try:
         with gateway.wakeups.subscribe(WEBHOOKS_TOPIC) as woken:
@@ -40,12 +40,12 @@ async def send_webhooks_forever(gateway: Gateway, look_seconds: float = LOOK_SEC
 
             while True:
                 woken.clear()
-                for delivery in await _claim(gateway, AT_ONCE - len(running)):
+                for delivery in await _claim(gateway, MAX_CONCURRENT - len(running)):
                     task = asyncio.create_task(_send(gateway, delivery))
                     running.add(task)
                     task.add_done_callback(ended)
-                await asyncio.sleep(CALM_SECONDS)
-                await wait_for(woken, look_seconds)
+                await asyncio.sleep(MIN_PAUSE_SECONDS)
+                await wait_for(woken, check_seconds)
     finally:
         if running:
             _, late = await asyncio.wait(set(running), timeout=GRACE_SECONDS)
@@ -60,10 +60,10 @@ async def _claim(gateway: Gateway, places: int) -> Sequence[Claimed]:
     try:
         return await claim_due(gateway, limit=places)
     except GatewayError as exc:
-        logger.warning("could not look for webhooks to send; trying again", extra={"code": exc.code})
+        logger.warning("could not claim webhook messages; trying again", extra={"code": exc.code})
     except Exception:
-        # This loop ends the worker when it ends, and every job with it.
-        logger.exception("could not look for webhooks to send; trying again")
+        # When this loop ends, the worker ends with all its jobs.
+        logger.exception("could not claim webhook messages; trying again")
     return ()
 
 
@@ -72,11 +72,11 @@ async def _send(gateway: Gateway, delivery: Claimed) -> None:
     try:
         outcome = await send_claimed(gateway, delivery)
     except GatewayError as exc:
-        # Its claim ends by itself, and it is sent again under the same id.
-        logger.warning("could not record a webhook", extra={**about, "code": exc.code})
+        # The claim ends after its time, and the message is sent again with the same id.
+        logger.warning("could not record a webhook delivery", extra={**about, "code": exc.code})
     except Exception:
         logger.exception("could not send a webhook", extra=about)
     else:
         if outcome is not None and not outcome.ok:
-            # Never the address: it may carry a secret of the receiver's.
+            # Never log the address: it may contain a secret of the receiver.
             logger.info("webhook failed", extra={**about, "status": outcome.status, "error": outcome.error})

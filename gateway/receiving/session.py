@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from gateway.context import Gateway
 from gateway.database import receiving, uploads
-from gateway.domain.errors import GatewayError, Gone, Malformed, TooLarge, Unavailable, WrongState
+from gateway.domain.errors import DatabaseUnavailable, GatewayError, Gone, Malformed, TooLarge, WrongState
 from gateway.domain.parts import ClientPart
 from gateway.domain.principal import Principal
 from gateway.domain.progress import smooth_rate
@@ -25,6 +25,7 @@ from gateway.streaming.parts_target import StreamingPartsTarget
 from gateway.streaming.send_queue import StoreIsSilent
 from gateway.uploads.clean_up import clean_up
 from gateway.uploads.complete import complete
+from gateway.uploads.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,11 @@ class Reception:
         self._gateway = gateway
         self._ends_with_request = ends_with_request
         self._target: StreamingFileTarget | StreamingPartsTarget | None = None
-        self._heart: asyncio.Task[None] | None = None
-        self._lost = False
+        self._heartbeat = Heartbeat(
+            self._renew, lease_seconds=gateway.policy.lease_seconds, interval_seconds=REPORT_SECONDS
+        )
+        self._reported, self._reported_at = 0, 0.0
+        self._rate: float | None = None
 
     async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
         """Become the receiver and return the target of the bytes; raise WrongState when another one receives it."""
@@ -90,7 +94,8 @@ class Reception:
         )
         if not begun:
             raise WrongState("The file of this upload is being received already.", state=self.upload.state.value)
-        self._heart = asyncio.create_task(self._beat())
+        self._reported_at = asyncio.get_running_loop().time()
+        self._heartbeat.start()
         self._target = self._make_target(lease, part_size_bytes, with_sha256=with_sha256)
         return self._target
 
@@ -133,32 +138,24 @@ class Reception:
         received = self._target.size_bytes if self._target else 0
         if received + len(chunk) > self.limit:
             raise TooLarge(f"The file is larger than {self.limit} bytes.", max_size_bytes=self.limit)
-        if self._lost:
+        if self._heartbeat.lost:
             raise WrongState("The upload was aborted or has expired.", state=State.ABORTED.value)
+        if self._heartbeat.overdue:
+            # Another process may receive the file by now, and the sweeper may have ended the upload.
+            raise DatabaseUnavailable("The right to receive this file could not be renewed. Send it again.")
 
-    async def _beat(self) -> None:
-        """Report how far it is; a database that is away is no reason to stop as long as the lease lasts."""
-        loop = asyncio.get_running_loop()
-        reported, reported_at = 0, loop.time()
-        rate: float | None = None
-        while True:
-            await asyncio.sleep(REPORT_SECONDS)
-            silent = loop.time() - reported_at
-            received = self._target.size_bytes if self._target else 0
-            if received == reported and silent < self._gateway.policy.lease_seconds / 4:
-                continue
-            now = smooth_rate(reported, rate, silent, received)
-            try:
-                if not await self._report(received, notify_watchers=True, bytes_per_second=now):
-                    self._lost = True
-                    return
-            except Unavailable:
-                continue
-            except Exception as error:
-                # Raised, it would come out where the heart is stopped, and keep the end from cleaning up.
-                logger.exception("could not report a stream", extra={"error": type(error).__name__})
-                continue
-            reported, rate, reported_at = received, now, loop.time()
+    async def _renew(self) -> bool | None:
+        """Save progress and renew the right to receive, if bytes arrived or a quarter of the lease has passed."""
+        now = asyncio.get_running_loop().time()
+        seconds = now - self._reported_at
+        received = self._target.size_bytes if self._target else 0
+        if received == self._reported and seconds < self._gateway.policy.lease_seconds / 4:
+            return None
+        rate = smooth_rate(self._reported, self._rate, seconds, received)
+        if not await self._report(received, notify_watchers=True, bytes_per_second=rate):
+            return False
+        self._reported, self._rate, self._reported_at = received, rate, now
+        return True
 
     async def _report(self, received: int, *, notify_watchers: bool, bytes_per_second: float | None = None) -> bool:
         return await receiving.save_progress(
@@ -175,7 +172,7 @@ class Reception:
     async def complete(self, principal: Principal) -> Upload:
         """Take the ordinary way of an upload whose parts are all there; raise Gone when it is not ours any more."""
         assert self._target is not None, "begun"
-        await self._stop_beating()
+        await self._heartbeat.stop()
         if self._target.size_bytes == 0:
             raise Malformed("The file is empty.")
         # Watchers are told once a second at most, and `completing` is what they hear next.
@@ -188,7 +185,7 @@ class Reception:
 
     async def close(self) -> None:
         """Let go of target and heart."""
-        await self._stop_beating()
+        await self._heartbeat.stop()
         if self._target is not None:
             await self._target.aclose()
 
@@ -218,10 +215,3 @@ class Reception:
             return await uploads.find_unscoped(self._gateway.database, self.upload.id) or self.upload
         await clean_up(self._gateway, aborted)
         return aborted
-
-    async def _stop_beating(self) -> None:
-        if self._heart is not None:
-            self._heart.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._heart
-            self._heart = None

@@ -15,12 +15,18 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Call *renew* every *interval_seconds* until it returns False; a failed renewal is tried again at the next beat.
 
+    *renew* returns True after it renewed the lease, False when the lease is lost, None when no renewal was due yet.
+
     The holder asks `lost` (another process has the lease) and `overdue` (no renewal succeeded for *lease_seconds*, so
     that another process may take the lease at any moment).
     """
 
     def __init__(
-        self, renew: Callable[[], Awaitable[bool]], *, lease_seconds: float, interval_seconds: float | None = None
+        self,
+        renew: Callable[[], Awaitable[bool | None]],
+        *,
+        lease_seconds: float,
+        interval_seconds: float | None = None,
     ) -> None:
         self.lost = False
         self._renew = renew
@@ -50,10 +56,12 @@ class Heartbeat:
     async def beat(self) -> bool:
         """Renew once, now; False when the lease is lost. Raises Unavailable."""
         began = asyncio.get_running_loop().time()
-        if not await self._renew():
+        renewed = await self._renew()
+        if renewed is False:
             self.lost = True
             return False
-        self._renewed_at = began
+        if renewed:
+            self._renewed_at = began
         return True
 
     async def _beat(self) -> None:

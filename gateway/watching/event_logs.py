@@ -1,4 +1,4 @@
-"""Read the logs that are watched, and find out how many bytes of a watched upload are there."""
+"""Read the event logs that are watched, and measure the progress of watched uploads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ PAGE = 100
 """Events in one read."""
 
 POLL_SECONDS = 1.0
-"""Least time between two questions to the store about one upload, over all processes."""
+"""Shortest time between two polls of the store for one upload, over all processes."""
 
 IDLE_POLL_SECONDS = 5.0
-"""Longest time between them while nothing arrives."""
+"""Time between two polls to which it grows while no bytes arrive."""
 
 POLL_SHARE = 0.2
-"""Share of the time a question may take: listing 10,000 parts is ten calls and is asked for less often."""
+"""Share of the time that polls may take: listing 10,000 parts takes ten calls, so it happens less often."""
+
+MAX_POLL_SECONDS = 30.0
+"""Longest time between two polls, however slowly the store answers."""
 
 
 def _message(event: Event) -> Message:
@@ -51,7 +54,7 @@ def _progress_message(seen: Progress) -> Message:
 
 
 class UploadLog:
-    """The log of one upload. Its row's lock orders it, so ids alone tell what comes first."""
+    """The log of one upload. The lock of its row orders its events, so they are compared by id alone."""
 
     def __init__(self, gateway: Gateway, upload: Upload) -> None:
         self.topic = str(upload.id)
@@ -79,7 +82,7 @@ class UploadLog:
         return [_progress_message(seen)] if seen else []
 
     async def poll(self) -> float | None:
-        """Ask for the bytes that are there, if no process did so within the last second, and notify every process."""
+        """Measure the received bytes and notify every process, unless a process did so within the last second."""
         claim = await progress.claim_poll(self._gateway.database, self._upload.id, every_seconds=self._pause)
         if claim is None:
             return None
@@ -91,17 +94,16 @@ class UploadLog:
             await self._record(claim, *counted)
             seconds = time.perf_counter() - began
             idle = counted[0] == claim.bytes_received
-            self._pause = min(IDLE_POLL_SECONDS, self._pause * 1.5) if idle else POLL_SECONDS
-            self._pause = max(self._pause, seconds / POLL_SHARE)
+            self._pause = next_pause(self._pause, poll_seconds=seconds, idle=idle)
         return self._pause
 
     async def _count(self, claim: PollClaim) -> tuple[int, int | None] | None:
-        """Return bytes and, of a direct upload, parts; None when the store no longer takes parts of it."""
+        """Return the bytes and, of a direct upload, the parts; None when the store no longer takes its parts."""
         if claim.received_bytes is not None:
             return claim.received_bytes, None
         upload = self._upload
         if upload.multipart_upload_id is None:
-            # Kept on the gateway's disk and not yet begun, or sent as a form, of which nobody sees the middle.
+            # A file for the gateway's disk that has not begun, or an intent.
             return (0, None) if upload.on_disk else None
         try:
             stored = await self._gateway.store.list_parts(upload.object_key, upload.multipart_upload_id)
@@ -121,6 +123,12 @@ class UploadLog:
         )
 
 
+def next_pause(pause: float, *, poll_seconds: float, idle: bool) -> float:
+    """Return the seconds until the next poll, at most MAX_POLL_SECONDS, after a poll that took *poll_seconds*."""
+    wanted = min(IDLE_POLL_SECONDS, pause * 1.5) if idle else POLL_SECONDS
+    return min(MAX_POLL_SECONDS, max(wanted, poll_seconds / POLL_SHARE))
+
+
 class TenantLog:
     """The log of all uploads of a tenant, in the order of transactions."""
 
@@ -135,11 +143,11 @@ class TenantLog:
         return (position.transaction_id, position.id)
 
     async def end(self) -> Position:
-        """Return the position that everything to come is behind of."""
+        """Return the oldest position that a still-open transaction may produce."""
         return await events.oldest_open_position(self._gateway.database)
 
     async def read(self, after: Position, up_to: Position | None = None) -> LogPage:
-        """Return a page of events whose place is settled."""
+        """Return a page of events that no other event can come before any more."""
         settled = await events.of_tenant(self._gateway.database, self._tenant_id, after=after, up_to=up_to, limit=PAGE)
         has_more = len(settled.events) == PAGE
         return LogPage(
@@ -147,12 +155,12 @@ class TenantLog:
         )
 
     async def progress(self) -> Sequence[Message]:
-        """Return what was seen of uploads that somebody watches or the gateway streams."""
+        """Return the progress of uploads that are watched or that the gateway receives."""
         seen = await progress.of_tenant(self._gateway.database, self._tenant_id, since=self._seen_until, limit=PAGE)
         if seen:
             self._seen_until = seen[-1].observed_at
         return [_progress_message(one) for one in seen]
 
     async def poll(self) -> float | None:
-        """Ask nothing: a tenant may have thousands of uploads open."""
+        """Poll nothing: a tenant may have thousands of open uploads."""
         return None

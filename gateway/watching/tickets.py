@@ -1,4 +1,4 @@
-"""Hand out one-use tickets for watching, and take them."""
+"""Issue and redeem one-use tickets that open an event stream or a WebSocket."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gateway.domain.errors import Unauthenticated
 from gateway.domain.principal import Principal
 from gateway.uploads.access import load
 
-FORGET = 100
-"""Ended tickets that are dropped whenever a new one is made; the table stays as small as a minute's tickets."""
+FORGET_AT_ONCE = 100
+"""Ended tickets that are deleted whenever a new one is made, so the table holds about one minute of tickets."""
 
 
 async def make_ticket(
     gateway: Gateway, principal: Principal, upload_id: UUID | None, *, seconds: float
 ) -> tuple[str, datetime]:
-    """Make a ticket to watch one upload, or with None all of the tenant's; return it and its end. Raises NotFound."""
+    """Make a ticket for one upload, or with None for all of the tenant; return it and its expiry. Raises NotFound."""
     if upload_id is not None:
         await load(gateway, principal, upload_id)
     text = new_ticket()
-    await tickets.forget_ended(gateway.database, limit=FORGET)
+    await tickets.forget_ended(gateway.database, limit=FORGET_AT_ONCE)
     await tickets.add(
         gateway.database,
         ticket_hash=ticket_hash(text),
@@ -36,8 +36,8 @@ async def make_ticket(
 
 
 async def use_ticket(gateway: Gateway, text: str, upload_id: UUID | None) -> Principal:
-    """Return whom a ticket stands for and use it up; raise Unauthenticated for one that is not good for this."""
+    """Redeem a ticket and return its principal; raise Unauthenticated if it does not open this stream."""
     packed = await tickets.take(gateway.database, ticket_hash=ticket_hash(text), upload_id=upload_id)
     if packed is None:
-        raise Unauthenticated("The ticket is used, over, or for something else. Ask for a new one.")
+        raise Unauthenticated("The ticket was already used, has expired, or is for another upload. Get a new one.")
     return unpack(packed)

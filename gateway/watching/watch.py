@@ -1,4 +1,4 @@
-"""Watch an upload, or all uploads of a tenant, from any position of the event log on."""
+"""Watch an upload, or all uploads of a tenant, from any position of the event log."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FINAL = frozenset(state.value for state in FINAL_STATES)
 
 
 class Watch:
-    """Give what stands in the log behind a position, first what is there, then what comes.
+    """Deliver every event after a position: first the events in the log, then new ones.
 
-    The feed hands out what is behind *joined*; what lies between the watcher's position and that is read here, once.
+    The feed delivers the events after *joined*. The events between the watcher's position and *joined* are read here.
     """
 
     def __init__(
@@ -33,27 +33,27 @@ class Watch:
         self._log = log
         self._subscription = subscription
         self._joined = joined
-        self._behind = log.order(after) < log.order(joined)
+        self._catching_up = log.order(after) < log.order(joined)
         self._final = final
 
     @property
     def ended(self) -> bool:
-        """Say whether nothing will come any more."""
-        return bool(self._final) and not self._behind
+        """Say whether no event can follow."""
+        return bool(self._final) and not self._catching_up
 
     async def next_messages(self, seconds: float) -> list[Message]:
-        """Return the next messages, or none when *seconds* are over.
+        """Return the next messages, or none after *seconds*.
 
-        Raises StreamClosed when this side ends the stream, and Unavailable when the log cannot be read.
+        Raises StreamClosed when the gateway ends the stream, and Unavailable when the log cannot be read.
         """
-        if self._behind:
+        if self._catching_up:
             page = await self._log.read(self.position, self._joined)
-            self._behind = page.has_more
+            self._catching_up = page.has_more
             return self._new(page.messages)
         return self._new(await self._subscription.next_messages(seconds))
 
     def _new(self, messages: Sequence[Message]) -> list[Message]:
-        """Drop what the watcher had already: it may have come from a process that read the log sooner than this one."""
+        """Drop messages that the watcher already has: another process may have read the log earlier than this one."""
         fresh: list[Message] = []
         for message in messages:
             if message.position is not None:
@@ -70,21 +70,21 @@ class Watch:
 async def watch_upload(
     gateway: Gateway, principal: Principal, upload_id: UUID, after: Position | None = None
 ) -> AsyncIterator[Watch]:
-    """Watch one upload to its final state; without a position, from its creation on.
+    """Watch one upload until its final state; without a position, from its creation.
 
     Raises NotFound, TooManyWatchers, Unavailable.
     """
     upload = await load(gateway, principal, upload_id)
     log = UploadLog(gateway, upload)
     async with gateway.feeds.watch(upload.tenant_id, log, principal.token_id) as (subscription, joined):
-        # A feed that others keep alive may not have read yet what the row says already: the end stands in the log.
+        # A feed that other watchers keep open may not have read the final event yet, but the log has it.
         until = await log.end() if upload.is_final else joined
         yield Watch(log, subscription, after=after or BEGINNING, joined=until, final=upload.is_final)
 
 
 @asynccontextmanager
 async def watch_tenant(gateway: Gateway, principal: Principal, after: Position | None = None) -> AsyncIterator[Watch]:
-    """Watch all uploads of the principal's tenant; without a position, from now on.
+    """Watch all uploads of the principal's tenant; without a position, from now.
 
     Raises TooManyWatchers, Unavailable.
     """
@@ -94,7 +94,7 @@ async def watch_tenant(gateway: Gateway, principal: Principal, after: Position |
 
 
 async def require_valid_credentials(gateway: Gateway, principal: Principal) -> None:
-    """Raise Unauthenticated once the key or the upload token that a stream was opened with is revoked or over."""
+    """Raise Unauthenticated once the API key or upload token that opened a stream is revoked or expired."""
     if principal.external:
         # The application checked its own credentials when the stream was opened.
         return

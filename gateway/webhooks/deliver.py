@@ -1,4 +1,4 @@
-"""Send what webhooks are owed: claimed, sent, recorded, and tried again until it arrives or nobody listens any more."""
+"""Send due webhook messages: claim, send, record, and retry until they arrive or the webhook is switched off."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from gateway.webhooks.manage import webhooks_of
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 64
-"""Messages on their way from one process."""
+MAX_CONCURRENT = 64
+"""Messages that one process sends at the same time."""
 
-AT_ONCE_EACH = 8
-"""Of them to one webhook; one that fails gets a single one, so that dead receivers leave room for the others."""
+MAX_CONCURRENT_EACH = 8
+"""Messages sent to one webhook at the same time. A failing webhook gets one, which leaves capacity for the others."""
 
 CLAIM_SECONDS = 4 * TIMEOUT_SECONDS
-"""Time after which another process sends what its sender gave no news of."""
+"""Seconds after which another process may send a claimed message whose sender recorded no result."""
 
 _FINAL = frozenset(PREFIX + state for state in FINAL_STATES)
 
 
 async def claim_due(gateway: Gateway, *, limit: int) -> Sequence[Claimed]:
-    """Claim what is to be sent now; raise Unavailable."""
+    """Claim due messages; raise Unavailable."""
     return await deliveries.claim(
-        gateway.database, claim=uuid4(), seconds=CLAIM_SECONDS, each=AT_ONCE_EACH, limit=limit
+        gateway.database, claim=uuid4(), seconds=CLAIM_SECONDS, each=MAX_CONCURRENT_EACH, limit=limit
     )
 
 
 async def send_claimed(gateway: Gateway, delivery: Claimed) -> SendResult | None:
-    """Attempt one message and record what became of it; None when its upload is gone. Raises Unavailable.
+    """Attempt one message and record the result; None when its upload was deleted. Raises Unavailable.
 
-    Sent twice if this process dies between the two: receivers go by the id, which stays the same.
+    If this process dies between the two steps, the message is sent twice with the same id, so receivers can drop it.
     """
-    means = webhooks_of(gateway)
+    webhooks = webhooks_of(gateway)
     upload = await uploads.find_unscoped(gateway.database, delivery.upload_id)
     if upload is None:
         return None
     body = orjson.dumps(payload_of(delivery, upload))
     now = gateway.now().timestamp()
     message = SignedMessage(id=f"msg_{delivery.id.hex}", timestamp=int(now), body=body)
-    headers = means.secrets.headers(message, delivery.webhook_id, delivery.secret_numbers)
-    outcome = await means.sender.send(delivery.url, headers, body)
+    headers = webhooks.secrets.headers(message, delivery.webhook_id, delivery.secret_numbers)
+    outcome = await webhooks.sender.send(delivery.url, headers, body)
     if outcome.ok and outcome.status is not None:
         await deliveries.succeeded(gateway.database, delivery, status=outcome.status)
     else:
@@ -62,10 +62,10 @@ async def send_claimed(gateway: Gateway, delivery: Claimed) -> SendResult | None
 
 
 async def _record_failure(gateway: Gateway, delivery: Claimed, outcome: SendResult) -> None:
-    gone = outcome.status == 410  # Gone: the receiver asks for no more, as Standard Webhooks has it
+    gone = outcome.status == 410  # Gone: by Standard Webhooks the receiver wants no more messages
     wait = retry_wait(
         delivery.attempts,
-        jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+        jitter=random.random(),  # noqa: S311 - spreads load, is no secret
         asked_seconds=outcome.asked_seconds(gateway.now().timestamp()),
         waits=webhooks_of(gateway).retry_seconds,
     )
@@ -78,9 +78,9 @@ async def _record_failure(gateway: Gateway, delivery: Claimed, outcome: SendResu
 
 
 def payload_of(delivery: Claimed, upload: Upload) -> Mapping[str, Any]:
-    """Return what the message says: the same in every attempt, though the upload moves on meanwhile.
+    """Return the message: the same in every attempt, although the upload changes meanwhile.
 
-    So what its last states decide stands in the events of those, and what never changes in all.
+    Results of validation appear only in final events; fields that never change appear in all events.
     """
     data: dict[str, Any] = {
         "upload_id": upload.id,

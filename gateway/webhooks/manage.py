@@ -1,4 +1,4 @@
-"""Add a webhook: an address of a tenant's that is told what happens to its uploads."""
+"""Create, change, list and remove the webhooks of a tenant."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gateway.domain.principal import Principal, require_key
 from gateway.domain.webhooks import DEFAULT_EVENT_TYPES, check_event_types, check_url
 from gateway.outbound.public_http import NotPublic
 
-MOST_WEBHOOKS = 20
-"""Of one tenant: each is a row more for each of its events."""
+MAX_WEBHOOKS = 20
+"""Webhooks of one tenant. Each of them adds one row to each of the tenant's events."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """What the holder of an API key asks for."""
+    """The fields of a new webhook."""
 
     url: str
     event_types: Sequence[str] = DEFAULT_EVENT_TYPES
@@ -31,16 +31,16 @@ class NewWebhook:
 
 
 def webhooks_of(gateway: Gateway) -> Webhooks:
-    """Return what signs and sends webhooks; raise NotConfigured where they are off."""
+    """Return the signer and sender of webhooks; raise NotConfigured where webhooks are off."""
     if gateway.webhooks is None:
         raise NotConfigured("Webhooks are off: set GATEWAY_WEBHOOK_SECRET to 32 random characters or more.")
     return gateway.webhooks
 
 
 async def add_webhook(gateway: Gateway, principal: Principal, wanted: NewWebhook) -> Webhook:
-    """Keep a webhook; its secret is for `show_secret`.
+    """Create a webhook; `show_secret` returns its secret.
 
-    Raises Forbidden for a caller who has only a token, Invalid, NotConfigured, TooManyWebhooks and Unavailable.
+    Raises Forbidden for the bearer of an upload token, Invalid, NotConfigured, TooManyWebhooks and Unavailable.
     """
     tenant_id = require_key(principal).tenant_id
     row = {
@@ -50,18 +50,18 @@ async def add_webhook(gateway: Gateway, principal: Principal, wanted: NewWebhook
         "event_types": list(require_event_types(wanted.event_types)),
         "description": wanted.description,
     }
-    webhook = await webhooks.insert(gateway.database, row, most=MOST_WEBHOOKS)
+    webhook = await webhooks.insert(gateway.database, row, most=MAX_WEBHOOKS)
     if webhook is None:
-        raise TooManyWebhooks(f"A tenant has at most {MOST_WEBHOOKS} webhooks.")
+        raise TooManyWebhooks(f"A tenant has at most {MAX_WEBHOOKS} webhooks.")
     return webhook
 
 
 async def require_url(gateway: Gateway, url: str) -> str:
-    """Return *url* if messages may go there and its host is public now; raise Invalid."""
-    means = webhooks_of(gateway)
+    """Return *url* if messages may be sent there and its host is public now; raise Invalid."""
+    settings = webhooks_of(gateway)
     try:
-        check_url(url, private=means.private)
-        await means.sender.require_public_host(url)
+        check_url(url, private=settings.private)
+        await settings.sender.require_public_host(url)
     except ValueError as exc:
         raise Invalid(f"{exc}.") from exc
     except NotPublic as exc:
@@ -79,11 +79,11 @@ def require_event_types(given: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ShownSecret:
-    """What a receiver checks signatures with; kept nowhere."""
+    """The secret with which a receiver checks signatures. It is not stored."""
 
     secret: str = field(repr=False)
     previous_secret_until: datetime | None
-    """Until then messages carry a signature with the secret before this one, too."""
+    """Until then, messages are also signed with the previous secret."""
 
 
 def found(webhook: Webhook | None) -> Webhook:
@@ -100,7 +100,7 @@ async def get_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID) 
 
 async def list_webhooks(gateway: Gateway, principal: Principal) -> list[Webhook]:
     """Return all webhooks of the tenant, newest first."""
-    return await webhooks.list_all(gateway.database, require_key(principal).tenant_id, limit=MOST_WEBHOOKS)
+    return await webhooks.list_all(gateway.database, require_key(principal).tenant_id, limit=MAX_WEBHOOKS)
 
 
 async def show_secret(gateway: Gateway, principal: Principal, webhook_id: UUID) -> ShownSecret:
@@ -120,7 +120,7 @@ def secret_of(gateway: Gateway, webhook: Webhook) -> ShownSecret:
 async def list_deliveries(
     gateway: Gateway, principal: Principal, webhook_id: UUID, *, state: str | None, before: UUID | None, limit: int
 ) -> tuple[list[Delivery], UUID | None]:
-    """Return a page of what was sent to a webhook, newest first, and the cursor of the next one; raise NotFound."""
+    """Return a page of a webhook's deliveries, newest first, and the cursor of the next page; raise NotFound."""
     await get_webhook(gateway, principal, webhook_id)
     rows = await deliveries.list_page(gateway.database, webhook_id, state=state, before=before, limit=limit + 1)
     page = rows[:limit]
@@ -129,7 +129,7 @@ async def list_deliveries(
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is to be another; None stays as it is."""
+    """The fields to change; None leaves a field as it is."""
 
     url: str | None = None
     event_types: Sequence[str] | None = None
@@ -138,7 +138,7 @@ class Changes:
 
 
 async def change_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID, changes: Changes) -> Webhook:
-    """Apply *changes*; what was owed while it was off is sent once it is on. Raises Invalid, NotFound."""
+    """Apply *changes*. Messages that were due while it was off are sent once it is on. Raises Invalid, NotFound."""
     tenant_id = require_key(principal).tenant_id
     return found(
         await webhooks.change(
@@ -154,13 +154,13 @@ async def change_webhook(gateway: Gateway, principal: Principal, webhook_id: UUI
 
 
 async def remove_webhook(gateway: Gateway, principal: Principal, webhook_id: UUID) -> None:
-    """Remove a webhook at once; a message on its way may still arrive. Raises NotFound."""
+    """Remove a webhook at once. A message that is being sent may still arrive. Raises NotFound."""
     if not await webhooks.remove(gateway.database, require_key(principal).tenant_id, webhook_id):
         raise NotFound("There is no such webhook.")
 
 
 KEEP_PREVIOUS_SECONDS = 86_400.0
-"""A day to bring the new secret to the receiver."""
+"""One day to configure the new secret at the receiver."""
 
 
 async def rotate_webhook_secret(gateway: Gateway, principal: Principal, webhook_id: UUID) -> ShownSecret:

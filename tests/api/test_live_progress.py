@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from asyncio import timeout
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -11,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from gateway.context import Gateway
 from gateway.database import receiving
@@ -77,6 +80,29 @@ async def test_progress_is_what_the_store_holds(api: LiveApi) -> None:
     assert half.data["bytes_per_second"] > 0
     assert half.data["seconds_left"] > 0
     assert (whole.data["parts"], whole.data["seconds_left"]) == (3, 0)
+
+
+async def test_progress_over_a_websocket_is_what_the_store_holds(api: LiveApi) -> None:
+    """A WebSocket carries the same progress as an event stream: bytes and parts after each part, without an id."""
+    body = large_mp3(12 * MIB)
+    created = await api.create(body)
+    headers = {"authorization": f"Bearer {await api.key()}"}
+    path = of(created).replace("/events", "/ws")
+    seen: dict[int, dict[str, Any]] = {}
+    async with connect(f"ws://127.0.0.1:{api.port}{path}", additional_headers=headers) as connection, timeout(60):
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] != "progress":
+                continue
+            received = message["data"]["bytes_received"]
+            if not seen:
+                await api.put(created, body, only={1})
+            seen[received] = message
+            if received == 5 * MIB:
+                break
+    assert seen[5 * MIB]["id"] is None
+    assert seen[5 * MIB]["data"]["parts"] == 1
+    assert seen[5 * MIB]["data"]["size_bytes"] == 12 * MIB
 
 
 @pytest.mark.parametrize("destination", ["store", "disk"])

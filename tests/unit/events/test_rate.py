@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.domain.progress import smooth_rate
+from gateway.watching.event_logs import IDLE_POLL_SECONDS, MAX_POLL_SECONDS, POLL_SECONDS, next_pause
 
 
 def test_one_look_is_no_rate() -> None:
@@ -35,3 +36,11 @@ def test_a_smaller_part_sent_again_is_no_negative_speed() -> None:
     """Fewer bytes than before count as none."""
     rate = smooth_rate(1000, 100.0, 1.0, 500)
     assert rate == pytest.approx(90)
+
+
+def test_a_poll_pause_is_bounded_however_slow_the_store_is() -> None:
+    """Idle polls grow to five seconds, slow ones take a fifth of the time, and none waits longer than the limit."""
+    assert next_pause(1.0, poll_seconds=0.01, idle=False) == POLL_SECONDS
+    assert next_pause(4.0, poll_seconds=0.01, idle=True) == IDLE_POLL_SECONDS
+    assert next_pause(1.0, poll_seconds=2.0, idle=False) == 10.0
+    assert next_pause(1.0, poll_seconds=100.0, idle=True) == MAX_POLL_SECONDS
