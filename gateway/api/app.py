@@ -16,6 +16,7 @@ from gateway.api import (
     addresses,
     client_address,
     cors,
+    docs_page,
     health,
     host_check,
     models,
@@ -112,3 +113,4 @@ def _include_routes(app: FastAPI, settings: Settings) -> None:
     app.include_router(store_events.router)
     app.include_router(health.router)
     app.include_router(page.routes(settings))
+    app.include_router(docs_page.routes(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import sysconfig
@@ -16,6 +17,9 @@ from gateway.dev.choices import Choices, StoreChoice, choose, locked
 from gateway.dev.processes import StackError
 from gateway.dev.signals import Stopped, signals_stop
 from gateway.settings import Settings
+
+SAMPLE = Path(__file__).parents[1] / "dev" / "sample.mp3"
+"""Three seconds of a tone, 6 kB, for a first upload."""
 
 app = typer.Typer(add_completion=False)
 
@@ -36,6 +40,7 @@ def dev(
     given = {"port": port, "data_dir": data_dir}
     settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     choice = _store_choice(store)
+    _reach_loopback_directly()
     try:
         with signals_stop():
             _run(settings, choice, console)
@@ -71,6 +76,7 @@ def _introduce(choices: Choices, console: Console) -> None:
     lines = {
         "Address": choices.address,
         "Page": f"{choices.address}/",
+        "API docs": f"{choices.address}/docs",
         "OpenAPI": f"{choices.address}/openapi.json",
         "Key": choices.key,
         "Logs": str(choices.data_dir / "logs"),
@@ -78,8 +84,9 @@ def _introduce(choices: Choices, console: Console) -> None:
     console.print("\nThe gateway is ready.", style="bold green")
     for name, value in lines.items():
         console.print(f"  {name:<8} {value}", markup=False)
-    console.print("\nUpload a file:", style="bold")
-    console.print(f"  {program} upload FILE --url {choices.address} --key {shlex.quote(choices.key)}", markup=False)
+    console.print("\nUpload a sample recording, or a file of yours:", style="bold")
+    sample, key = shlex.quote(_from_here(SAMPLE)), shlex.quote(choices.key)
+    console.print(f"  {program} upload {sample} --url {choices.address} --key {key}", markup=False)
     console.print("or step by step, beginning with:", style="bold")
     console.print(
         f"  curl -sS {choices.address}/v1/uploads -H {shlex.quote(f'Authorization: Bearer {choices.key}')} "
@@ -95,5 +102,15 @@ def _program() -> str:
     program = Path(sysconfig.get_path("scripts")) / "gateway"
     if not program.exists():
         return f"{sys.executable} -m gateway"
+    return shlex.quote(_from_here(program))
+
+
+def _from_here(path: Path) -> str:
     here = Path.cwd()
-    return str(program.relative_to(here)) if program.is_relative_to(here) else str(program)
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _reach_loopback_directly() -> None:
+    """Keep a proxy of the environment out of the way: database, store and gateway are on this machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost,::1")))

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from gateway.cli.dev import SAMPLE
 from gateway.cli.dev import app as dev_app
 from gateway.dev import postgres, seaweedfs
 from gateway.dev.processes import StackError
@@ -61,7 +62,7 @@ def _dev(folder: Path, *arguments: str, **environment: str) -> Iterator[Dev]:
     with Process("dev", *arguments, cwd=folder, environment=settings) as process:
         address = process.wait_for(r"Address +(http://\S+)")[1]
         key = process.wait_for(r"Key +(\S+)")[1]
-        paste = process.wait_for(r"^ +(\S.* upload FILE .*)$")[1]
+        paste = process.wait_for(r"^ +(\S.* upload \S*sample.mp3 .*)$")[1]
         process.wait_for("Ctrl-C stops everything")
         yield Dev(process, address, key, paste)
 
@@ -72,10 +73,13 @@ def test_whole_life(tmp_path: Path) -> None:
     with _dev(tmp_path, "--store", "seaweedfs") as dev:
         children = dev.process.children()
         assert len(children) >= 4
-        command = [str(file) if word == "FILE" else word for word in shlex.split(dev.paste)]
+        command = shlex.split(dev.paste)
         sent = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=tmp_path)
         assert sent.returncode == 0, sent.stdout + sent.stderr
         assert '"ready"' in sent.stdout
+        page = httpx.get(f"{dev.address}/docs").text
+        assert 'src="docs/swagger-ui-bundle.js"' in page
+        assert httpx.get(f"{dev.address}/docs/swagger-ui-bundle.js").status_code == 200
         assert upload_by_hand(dev.address, dev.key, file).json()["state"] == "ready"
         first_key = dev.key
         dev.process.send(signal.SIGINT)
@@ -87,7 +91,10 @@ def test_whole_life(tmp_path: Path) -> None:
         uploads = httpx.get(f"{dev.address}/v1/uploads", headers=headers).json()["uploads"]
         assert [upload["state"] for upload in uploads] == ["ready", "ready"]
         download = f"{dev.address}/v1/uploads/{uploads[0]['upload_id']}/download"
-        assert httpx.get(download, headers=headers, follow_redirects=True).content == file.read_bytes()
+        assert httpx.get(download, headers=headers, follow_redirects=True).content in (
+            file.read_bytes(),
+            SAMPLE.read_bytes(),
+        )
 
 
 def test_term_stops_everything_and_kill_too(tmp_path: Path) -> None:
