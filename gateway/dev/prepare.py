@@ -70,7 +70,7 @@ async def _add_key(url: str, text: str) -> None:
 
 @dataclass(frozen=True)
 class PreparedStore:
-    """Say what `prepare_store` did; `warnings` name what an operator still has to do."""
+    """Report the work of `prepare_store`; `warnings` list open tasks of the operator."""
 
     done: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -107,7 +107,7 @@ async def prepare_store(settings: Settings, *, embedded: bool) -> PreparedStore:
 
 
 async def _prepare_minio(settings: Settings, admin_config: StoreConfig) -> list[str]:
-    """Make keys and switch versions on: this MinIO takes forged writes, and a version is what they cannot replace."""
+    """Make the keys and enable versions. This MinIO accepts forged writes, and they cannot replace a version."""
     done = []
     keys = store_keys_of(settings)
     if keys is None:

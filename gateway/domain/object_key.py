@@ -24,7 +24,7 @@ def new_object_key(prefix: str, upload_id: UUID, extension: str) -> str:
     """Make `{prefix}/{upload_id}-{32 random hex digits}.{extension}`.
 
     A store may let the holder of one URL name another object (MinIO and an unsigned `x-amz-copy-source`). Upload ids
-    appear in logs, events and addresses, so the key adds a secret of its own. The key has no `//` and no trailing `/`,
+    appear in logs, events and addresses, so the key adds a separate secret. The key has no `//` and no trailing `/`,
     and no segment is longer than 255 bytes (MinIO's limit).
     """
     name = f"{upload_id}-{secrets.token_hex(KEY_SECRET_BYTES)}.{extension}"

@@ -48,7 +48,7 @@ class StoreSettings(SettingGroup):
     unsafe_store: Literal["refuse", "warn"] = Field(
         "refuse",
         description="When a probe finds that one user could read or change another's file in the store: refuse uploads "
-        "(503 `store_unsafe`), or only warn in the log. `gateway store check` shows what was found.",
+        "(503 `store_unsafe`), or only warn in the log. `gateway store check` shows the findings.",
     )
     part_checksums: Literal["optional", "required"] = Field(
         "optional",

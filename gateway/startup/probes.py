@@ -1,7 +1,7 @@
 """Probe the store at start and with `gateway store check`. This module has the only list of probes.
 
 Each probe acts like a client: it uses the public address, and a signed request where a client has one. It writes only
-below the prefix, at keys of its own, and removes them afterwards.
+below the prefix, at keys that no upload uses, and removes them afterwards.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class CompletedPart:
 
 
 class Assembled(NamedTuple):
-    """Describe the object that CompleteMultipartUpload made; `version_id` is None where no version is permanent."""
+    """Describe an object made by CompleteMultipartUpload; `version_id` is None without permanent versions."""
 
     etag: str
     version_id: str | None

@@ -187,30 +187,6 @@ class Presigner:
         present = [(name, value) for name, value in pairs.items() if value is not None]
         return self._presign(method, key, present, headers, expires_in_seconds)
 
-    def put_object(
-        self,
-        key: str,
-        expires_in_seconds: int,
-        *,
-        size_bytes: int,
-        content_type: str,
-        checksum_sha256: str | None = None,
-        if_none_match: bool = False,
-        metadata: Mapping[str, str] | None = None,
-    ) -> SignedRequest:
-        """Sign one PUT of exactly these bytes.
-
-        The type is signed: left open, a client could store `text/html` (case C3). `if_none_match` makes a second PUT
-        fail on stores that honour it, and such stores only may be handed this URL.
-        """
-        headers = {"content-length": str(size_bytes), "content-type": content_type}
-        if checksum_sha256 is not None:
-            headers["x-amz-checksum-sha256"] = checksum_sha256
-        if if_none_match:
-            headers["if-none-match"] = "*"
-        headers |= {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
-        return self._presign("PUT", key, [], headers, expires_in_seconds)
-
     def post_policy(
         self,
         key: str,
@@ -266,6 +242,5 @@ class Presigner:
         path = self._address.path(key)
         signed = {**headers, "host": self._address.host}
         query = presign_query(moment, method, path, pairs, signed, expires_in_seconds)
-        headers.pop("content-length", None)
         expires_at = moment.signed_at + timedelta(seconds=expires_in_seconds)
         return SignedRequest(method, f"{self._address.origin}{path}?{query}", headers, expires_at)

@@ -9,7 +9,7 @@ and MinIO. docs/stores.md lists their quirks.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -216,43 +216,12 @@ class S3Store:
             raise StoreError(operation=call.operation, status=answer.status, message="not the requested range")
         return answer.body
 
-    async def stream_object(
-        self, key: str, *, if_match: str | None, chunk_size: int = 1 << 20
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield a whole object in pieces of at most *chunk_size* bytes, as it is: a gzip encoding stays.
-
-        Raises StoreUnavailable when the answer breaks off; close the generator (aclosing) when leaving early.
-        """
-        call = Call("GetObject", "GET", key, headers=_if_match(if_match), raw=True)
-        async with self._transport.open(call) as response:
-            if response.content_length is None:
-                # Without a length nobody could tell a whole object from one that broke off.
-                raise StoreError(operation=call.operation, status=response.status, message="an object without length")
-            async for piece in response.content.iter_chunked(chunk_size):
-                yield piece
-
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         """Delete an object. A missing object is no error."""
         try:
             await self._transport.call(Call("DeleteObject", "DELETE", key, _version(version_id), ok=_NO_CONTENT))
         except NoSuchKey:
             return
-
-    async def put_object(
-        self,
-        key: str,
-        body: bytes,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        if_none_match: bool = False,
-    ) -> str:
-        """Store a small object and return its etag. Raises PreconditionFailed with *if_none_match* where one exists."""
-        headers = _object_headers(content_type, metadata)
-        if if_none_match:
-            headers["if-none-match"] = "*"
-        call = Call("PutObject", "PUT", key, (), headers, body, len(body))
-        return _etag(await self._transport.call(call), call.operation)
 
     async def head_bucket(self) -> None:
         """Check that the store answers and the bucket exists. Raises NoSuchBucket."""
@@ -318,7 +287,7 @@ def _object_head(answer: Answer) -> ObjectHead:
 
 @asynccontextmanager
 async def open_store(config: StoreConfig, now: Callable[[], datetime] = utc_now) -> AsyncIterator[S3Store]:
-    """Open a store with a bounded connection pool of its own, without cookies and without the environment's proxies."""
+    """Open a store with a separate, bounded connection pool, without cookies and without the environment's proxies."""
     connector = aiohttp.TCPConnector(limit=config.pool_size, ttl_dns_cache=60)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         # After a reset, aiohttp would repeat each request at once. Its own test client switches this off like this.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -23,8 +21,6 @@ from gateway.storage.models import StoreConfig
 from gateway.storage.progress_timeout import ProgressBudget, ProgressTimeout
 from gateway.storage.sigv4 import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Moment, Pairs, encode_query, sign_headers
 from gateway.storage.wire import NOTHING, Element, Malformed, StoreFailure, failure, gunzip, read_answer
-
-_T = TypeVar("_T")
 
 Body = bytes | bytearray | memoryview | list[bytes] | AsyncIterable[bytes]
 """A list is sent piece by piece, and sent again when the store fails. An async iterable is sent once."""
@@ -157,30 +153,16 @@ class Transport:
         Raises StoreError when the store refuses, StoreUnavailable when it gives no usable answer within the tries.
         """
         budget = ProgressBudget(call.timeout_seconds or self._config.timeout_seconds, call.total_wait_seconds)
-        return await self._with_retries(call, partial(self._once, budget=budget), budget)
+        return await self._with_retries(call, budget)
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a call and yield its unread answer. Only opening is tried again. Raises like `call`."""
-        response = await self._with_retries(call, self._begin)
-        try:
-            yield response
-        except _NETWORK_ERRORS as exc:
-            raise _unanswered(call, exc) from exc
-        finally:
-            # Close and do not release: releasing would read the rest of an object of up to 5 GiB.
-            response.close()
-
-    async def _with_retries(
-        self, call: Call, once: Callable[[Call], Awaitable[_T]], budget: ProgressBudget | None = None
-    ) -> _T:
+    async def _with_retries(self, call: Call, budget: ProgressBudget) -> Answer:
         attempts = self._config.max_attempts if call.repeatable else 1
         for attempt in range(attempts - 1):
             offset = self.clock.offset
             try:
-                return await once(call)
+                return await self._once(call, budget)
             except StoreUnavailable:
-                if budget is not None and budget.exhausted:
+                if budget.exhausted:
                     raise
             except StoreError as exc:
                 # A refused HEAD has no error code. If the clock has just jumped, the cause was RequestTimeTooSkewed.
@@ -189,7 +171,7 @@ class Transport:
             # Full jitter: clients that failed at the same time must not retry at the same time.
             ceiling = min(self._config.retry_cap_seconds, self._config.retry_base_seconds * 2**attempt)
             await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - spreading load, not a secret
-        return await once(call)
+        return await self._once(call, budget)
 
     async def _once(self, call: Call, budget: ProgressBudget) -> Answer:
         progress = ProgressTimeout(budget)
@@ -211,21 +193,8 @@ class Transport:
         xml = read_answer(call.operation, response.status, body) if call.xml else NOTHING
         return Answer(response.status, response.headers, body, xml)
 
-    async def _begin(self, call: Call) -> aiohttp.ClientResponse:
-        seconds = self._config.timeout_seconds
-        # Time that the reader takes must not count, so aiohttp times each read.
-        timeout = aiohttp.ClientTimeout(sock_connect=seconds, sock_read=seconds)
-        try:
-            response = await self._request(call, None, timeout)
-            if response.status in call.ok:
-                return response
-            async with response:
-                raise await self._failure(call, response)
-        except _NETWORK_ERRORS as exc:
-            raise _unanswered(call, exc) from exc
-
     def _request(
-        self, call: Call, sender: _Sender | None, timeout: aiohttp.ClientTimeout
+        self, call: Call, sender: _Sender, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.client._RequestContextManager:
         path = self._address.path(call.key)
         headers = {**call.headers, "host": self._address.host, "accept-encoding": "identity"}
@@ -258,11 +227,10 @@ class Transport:
         return exc
 
 
-def _payload(call: Call, sender: _Sender | None) -> tuple[str, Any]:
+def _payload(call: Call, sender: _Sender) -> tuple[str, Any]:
     """Return the signed hash and the data of a body: a small one is sent whole and hashed, a large one in pieces."""
     if isinstance(call.body, bytes) and len(call.body) <= _PIECE_BYTES:
         return sha256(call.body).hexdigest(), call.body
-    assert sender is not None
     return UNSIGNED_PAYLOAD, sender.pieces()
 
 

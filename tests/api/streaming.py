@@ -22,6 +22,7 @@ from gateway.settings import Settings
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.errors import NoSuchKey
 from tests.api.conftest import Api
+from tests.store.objects import read_object
 
 BOUNDARY = b"xYzZy42"
 
@@ -148,8 +149,7 @@ class Served:
         """Give the bytes that store or disk hold."""
         if "path" in told:
             return Path(told["path"]).read_bytes()
-        pieces = [piece async for piece in self.api.gateway.store.stream_object(told["object_key"], if_match=None)]
-        return b"".join(pieces)
+        return await read_object(self.api.gateway.store, told["object_key"])
 
     async def assert_nothing_left(self) -> None:
         """Check that no upload is open or ready and neither store nor disk holds anything of any."""

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from gateway.auth.api_keys import parse_key
 from gateway.database import api_keys
 from tests.api.conftest import Api, OpenApi, gather, mp3_bytes
+from tests.store.objects import put_object
 
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "", None),
@@ -218,7 +219,7 @@ async def test_g6_many_requests_at_once_are_all_answered(api: Api) -> None:
 async def test_a1_a_download_is_of_what_was_checked(api: Api) -> None:
     """Bytes that someone with the store's own key put over a ready object are not given out."""
     final = await api.ready(mp3_bytes())
-    await api.gateway.store.put_object(final["object_key"], b"other", content_type="audio/mpeg")
+    await put_object(api.gateway.store, final["object_key"], b"other", content_type="audio/mpeg")
     answer = await api.call("GET", f"/v1/uploads/{final['upload_id']}/download")
     assert (answer.status_code, answer.json()["code"]) == (409, "object_changed")
     await api.gateway.store.delete_object(final["object_key"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -139,16 +139,8 @@ class BotoStore:
         answer = await self._ask("get_object", Key=key, Range=wanted, IfMatch=_quoted(if_match), VersionId=version_id)
         body = await self._read(answer["Body"])
         if len(body) != length:
-            raise StoreError(operation="GetObject", message="not the range that was asked for")
+            raise StoreError(operation="GetObject", message="not the requested range")
         return body
-
-    async def stream_object(
-        self, key: str, *, if_match: str | None, chunk_size: int = 1 << 20
-    ) -> AsyncGenerator[bytes, None]:
-        answer = await self._ask("get_object", Key=key, IfMatch=_quoted(if_match))
-        body = await self._read(answer["Body"])
-        for start in range(0, len(body), chunk_size):
-            yield body[start : start + chunk_size]
 
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         await self._ask("delete_object", Key=key, VersionId=version_id)

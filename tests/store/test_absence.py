@@ -8,6 +8,7 @@ from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import AccessDenied, NoSuchBucket, StoreUnavailable
 from gateway.storage.s3 import S3Store
 from tests.store.fault_server import Behaviour, answer, error
+from tests.store.objects import put_object
 from tests.store.test_faults import KEY, failing
 
 
@@ -16,7 +17,7 @@ async def test_a_store_stands_by_its_404(ours: S3Store, key: str) -> None:
     """A key that was never written is absent; one with a byte or with none is there."""
     await require_absent(ours, key)
     for body in (b"x", b""):
-        await ours.put_object(key, body, content_type="a/b")
+        await put_object(ours, key, body, content_type="a/b")
         with pytest.raises(StoreUnavailable):
             await require_absent(ours, key)
 

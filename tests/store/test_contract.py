@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from hashlib import md5, sha256
 
 import pytest
@@ -25,6 +25,7 @@ from gateway.storage.errors import (
 )
 from gateway.storage.models import Assembled, CompletedPart
 from tests.store.adapters import AnyStore
+from tests.store.objects import put_object, read_object
 
 pytestmark = pytest.mark.store
 
@@ -46,12 +47,6 @@ async def put_all(store: AnyStore, key: str, *bodies: bytes) -> tuple[str, list[
     """Create an upload and store its parts."""
     upload = await store.create_multipart_upload(key, content_type="video/mp4")
     return upload, [await put(store, key, upload, number, body) for number, body in enumerate(bodies, start=1)]
-
-
-async def read(store: AnyStore, key: str, if_match: str | None = None) -> bytes:
-    """Read a whole object."""
-    async with aclosing(store.stream_object(key, if_match=if_match, chunk_size=100_000)) as pieces:
-        return b"".join([piece async for piece in pieces])
 
 
 async def test_parts_become_an_object_with_its_type_and_metadata(store: AnyStore, key: str) -> None:
@@ -77,14 +72,14 @@ async def test_parts_become_an_object_with_its_type_and_metadata(store: AnyStore
     assert etag.endswith("-3")
     assert await store.get_object_range(key, 5 * MIB - 2, 4, if_match=etag) == b"aabb"
     assert await store.get_object_range(key, head.size_bytes - 3, 3, if_match=etag) == b"end"
-    assert await read(store, key, etag) == FIRST + SECOND + LAST
+    assert await read_object(store, key, etag) == FIRST + SECOND + LAST
 
 
 @pytest.mark.parametrize("name", ["é 漢字 🎬.mp4", "a+b%20c~d.mp4", "(x)!'*;:@&=$,.mp4"])
 async def test_awkward_keys_name_one_object(store: AnyStore, key: str, name: str) -> None:
     """What is stored under an awkward key is found under exactly that key."""
-    await store.put_object(f"{key}/{name}", b"mine", content_type="video/mp4")
-    assert await read(store, f"{key}/{name}") == b"mine"
+    await put_object(store, f"{key}/{name}", b"mine", content_type="video/mp4")
+    assert await read_object(store, f"{key}/{name}") == b"mine"
 
 
 async def test_a5_descending_parts_are_refused(store: AnyStore, key: str) -> None:
@@ -121,7 +116,7 @@ async def test_a5_a_subset_is_an_object(store: AnyStore, key: str) -> None:
     """The store takes parts 1 and 3 without 2: that gaps are refused is the gateway's own work."""
     upload, parts = await put_all(store, key, FIRST, SECOND, LAST)
     await store.complete_multipart_upload(key, upload, [parts[0], parts[2]])
-    assert await read(store, key) == FIRST + LAST
+    assert await read_object(store, key) == FIRST + LAST
 
 
 async def test_a6_a_wrong_etag_is_refused_and_can_be_mended(store: AnyStore, key: str) -> None:
@@ -131,7 +126,7 @@ async def test_a6_a_wrong_etag_is_refused_and_can_be_mended(store: AnyStore, key
     with pytest.raises(InvalidPart):
         await store.complete_multipart_upload(key, upload, [parts[0], wrong])
     await store.complete_multipart_upload(key, upload, parts)
-    assert await read(store, key) == FIRST + LAST
+    assert await read_object(store, key) == FIRST + LAST
 
 
 async def test_a6_an_etag_always_means_its_bytes(store: AnyStore, key: str, store_server: StoreServer) -> None:
@@ -140,7 +135,7 @@ async def test_a6_an_etag_always_means_its_bytes(store: AnyStore, key: str, stor
     await put(store, key, upload, 2, b"newer")
     if store_server.name == "seaweedfs":  # it keeps both copies until completion
         await store.complete_multipart_upload(key, upload, parts)
-        assert await read(store, key) == FIRST + LAST
+        assert await read_object(store, key) == FIRST + LAST
     else:
         with pytest.raises(InvalidPart):
             await store.complete_multipart_upload(key, upload, parts)
@@ -154,7 +149,7 @@ async def test_a_part_sent_again_is_listed_once_and_newest(store: AnyStore, key:
     [listed] = await store.list_parts(key, upload)
     assert (listed.etag, listed.size_bytes) == (newer.etag, 5)
     await store.complete_multipart_upload(key, upload, [newer])
-    assert await read(store, key) == b"newer"
+    assert await read_object(store, key) == b"newer"
 
 
 async def test_a7_a_second_complete_changes_nothing(store: AnyStore, key: str) -> None:
@@ -167,7 +162,7 @@ async def test_a7_a_second_complete_changes_nothing(store: AnyStore, key: str) -
         except StoreError as exc:
             assert isinstance(exc, NoSuchUpload | InvalidPart)  # noqa: PT017 - one of two answers
     assert (await store.head_object(key)).etag == etag
-    assert await read(store, key) == FIRST + LAST
+    assert await read_object(store, key) == FIRST + LAST
 
 
 async def test_a7_six_completes_at_once_make_one_object(store: AnyStore, key: str) -> None:
@@ -180,7 +175,7 @@ async def test_a7_six_completes_at_once_make_one_object(store: AnyStore, key: st
     assert len(etags) == 1
     assert all(isinstance(answer, Assembled | NoSuchUpload) for answer in answers)
     assert (await store.head_object(key)).etag in etags
-    assert await read(store, key) == FIRST + LAST
+    assert await read_object(store, key) == FIRST + LAST
 
 
 async def test_a11_an_aborted_upload_is_gone(store: AnyStore, key: str) -> None:
@@ -205,47 +200,47 @@ async def test_a11_an_abort_after_complete_keeps_the_object(store: AnyStore, key
     await store.complete_multipart_upload(key, upload, parts)
     with suppress(NoSuchUpload):
         await store.abort_multipart_upload(key, upload)
-    assert await read(store, key) == LAST
+    assert await read_object(store, key) == LAST
 
 
 async def test_a12_an_existing_object_is_not_replaced(store: AnyStore, key: str) -> None:
     """With if-none-match neither a complete nor a PUT replaces what is there."""
-    await store.put_object(key, b"first", content_type="video/mp4", if_none_match=True)
+    await put_object(store, key, b"first", content_type="video/mp4", if_none_match=True)
     upload, parts = await put_all(store, key, LAST)
     with pytest.raises(PreconditionFailed):
         await store.complete_multipart_upload(key, upload, parts, if_none_match=True)
     with pytest.raises(PreconditionFailed):
-        await store.put_object(key, b"second", content_type="video/mp4", if_none_match=True)
-    assert await read(store, key) == b"first"
+        await put_object(store, key, b"second", content_type="video/mp4", if_none_match=True)
+    assert await read_object(store, key) == b"first"
 
 
 async def test_a1_reads_are_pinned_to_an_etag(store: AnyStore, key: str) -> None:
     """After an object was replaced, no read that names the old etag gets the new bytes."""
-    old = await store.put_object(key, b"what was checked", content_type="video/mp4")
-    await store.put_object(key, b"something else...", content_type="video/mp4")
+    old = await put_object(store, key, b"what was checked", content_type="video/mp4")
+    await put_object(store, key, b"something else...", content_type="video/mp4")
     with pytest.raises(PreconditionFailed):
         await store.get_object_range(key, 0, 4, if_match=old)
     with pytest.raises(PreconditionFailed):
         await store.head_object(key, if_match=old)
     with pytest.raises(PreconditionFailed):
-        await read(store, key, old)
+        await read_object(store, key, old)
 
 
 async def test_b8_an_empty_object_has_no_range(store: AnyStore, key: str) -> None:
     """A ranged read of an empty object is InvalidRange, as is one behind the end of any object."""
-    await store.put_object(key, b"", content_type="video/mp4")
+    await put_object(store, key, b"", content_type="video/mp4")
     assert (await store.head_object(key)).size_bytes == 0
-    assert await read(store, key) == b""
+    assert await read_object(store, key) == b""
     with pytest.raises(InvalidRange):
         await store.get_object_range(key, 0, 4096, if_match=None)
-    await store.put_object(key, b"four", content_type="video/mp4")
+    await put_object(store, key, b"four", content_type="video/mp4")
     with pytest.raises(InvalidRange):
         await store.get_object_range(key, 4, 1, if_match=None)
 
 
 async def test_a_shorter_range_is_an_error(store: AnyStore, key: str) -> None:
     """A range that reaches over the end is an error, not fewer bytes."""
-    await store.put_object(key, b"four", content_type="video/mp4")
+    await put_object(store, key, b"four", content_type="video/mp4")
     with pytest.raises(StoreError):
         await store.get_object_range(key, 2, 4, if_match=None)
 
@@ -261,7 +256,7 @@ async def test_part_checksums_are_enforced(store: AnyStore, key: str) -> None:
     [listed] = await store.list_parts(key, upload)
     assert listed.checksum_sha256 in (sha(LAST), None)  # not every store lists it
     await store.complete_multipart_upload(key, upload, [CompletedPart(1, etag, sha(LAST))])
-    assert await read(store, key) == LAST
+    assert await read_object(store, key) == LAST
 
 
 async def test_missing_things_have_their_own_errors(store: AnyStore, key: str, bad_store: dict[str, AnyStore]) -> None:
@@ -272,7 +267,7 @@ async def test_missing_things_have_their_own_errors(store: AnyStore, key: str, b
     with pytest.raises(NoSuchKey):
         await store.get_object_range(key, 0, 1, if_match=None)
     with pytest.raises(NoSuchKey):
-        await read(store, key)
+        await read_object(store, key)
     with pytest.raises(NoSuchBucket):
         await bad_store["bucket"].head_bucket()
     with pytest.raises(NoSuchBucket):
@@ -296,7 +291,7 @@ async def test_an_upload_id_is_bound_to_its_key(store: AnyStore, key: str) -> No
 
 async def test_deleting_twice_is_fine(store: AnyStore, key: str) -> None:
     """Deleting is about the end: nothing is there, whether or not something was."""
-    await store.put_object(key, b"gone soon", content_type="video/mp4")
+    await put_object(store, key, b"gone soon", content_type="video/mp4")
     await store.delete_object(key)
     await store.delete_object(key)
     with pytest.raises(NoSuchKey):

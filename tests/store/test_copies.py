@@ -10,6 +10,7 @@ from gateway.dev.store import StoreServer
 from gateway.storage.errors import NoSuchKey, NoSuchUpload, PreconditionFailed
 from gateway.storage.models import CompletedPart
 from gateway.storage.s3 import S3Store
+from tests.store.objects import put_object
 
 pytestmark = pytest.mark.store
 
@@ -29,7 +30,7 @@ async def copy(ours: S3Store, source: str, etag: str, target: str, start: int = 
 async def test_a12_a_range_is_copied_and_keeps_its_bytes(ours: S3Store, key: str) -> None:
     """A copied range is a new object with exactly those bytes, also from a key with awkward letters."""
     source = f"{key}/é +%.mp4"
-    etag = await ours.put_object(source, BODY, content_type="video/mp4")
+    etag = await put_object(ours, source, BODY, content_type="video/mp4")
     await copy(ours, source, etag, key + ".copy", start=100, length=1_000)
     assert (await ours.head_object(key + ".copy")).size_bytes == 1_000
     assert await ours.get_object_range(key + ".copy", 0, 1_000, if_match=None) == BODY[100:1_100]
@@ -37,8 +38,8 @@ async def test_a12_a_range_is_copied_and_keeps_its_bytes(ours: S3Store, key: str
 
 async def test_a1_a_source_that_changed_is_not_copied(ours: S3Store, key: str) -> None:
     """A source whose etag is another one by now is refused, and nothing appears."""
-    checked = await ours.put_object(key, BODY, content_type="video/mp4")
-    await ours.put_object(key, b"x" * len(BODY), content_type="video/mp4")
+    checked = await put_object(ours, key, BODY, content_type="video/mp4")
+    await put_object(ours, key, b"x" * len(BODY), content_type="video/mp4")
     with pytest.raises(PreconditionFailed):
         await copy(ours, key, checked, key + ".copy")
     with pytest.raises(NoSuchKey):
@@ -47,9 +48,9 @@ async def test_a1_a_source_that_changed_is_not_copied(ours: S3Store, key: str) -
 
 async def test_a12_a_second_promotion_is_refused(ours: S3Store, key: str) -> None:
     """What was promoted stays: a later copy to the same key is refused, whatever its source."""
-    etag = await ours.put_object(key, BODY, content_type="video/mp4")
+    etag = await put_object(ours, key, BODY, content_type="video/mp4")
     final = await copy(ours, key, etag, key + ".final")
-    other = await ours.put_object(key, b"x" * len(BODY), content_type="video/mp4")
+    other = await put_object(ours, key, b"x" * len(BODY), content_type="video/mp4")
     with pytest.raises(PreconditionFailed):
         await copy(ours, key, other, key + ".final")
     assert await ours.get_object_range(key + ".final", 0, len(BODY), if_match=final) == BODY
@@ -57,7 +58,7 @@ async def test_a12_a_second_promotion_is_refused(ours: S3Store, key: str) -> Non
 
 async def test_a12_of_six_promotions_at_once_one_wins(ours: S3Store, key: str, store_server: StoreServer) -> None:
     """Of six copies to one key at once one succeeds; SeaweedFS lets several pass, so the gateway must hold a lease."""
-    etag = await ours.put_object(key, BODY, content_type="video/mp4")
+    etag = await put_object(ours, key, BODY, content_type="video/mp4")
     answers = await asyncio.gather(*(copy(ours, key, etag, key + ".final") for _ in range(6)), return_exceptions=True)
     wins = sum(isinstance(answer, str) for answer in answers)
     assert wins + sum(isinstance(answer, PreconditionFailed) for answer in answers) == 6
@@ -68,7 +69,7 @@ async def test_a12_of_six_promotions_at_once_one_wins(ours: S3Store, key: str, s
 
 async def test_a_copy_needs_its_source_and_its_upload(ours: S3Store, key: str) -> None:
     """A missing source and a missing upload are told apart."""
-    etag = await ours.put_object(key, BODY, content_type="video/mp4")
+    etag = await put_object(ours, key, BODY, content_type="video/mp4")
     with pytest.raises((NoSuchKey, PreconditionFailed)):
         await copy(ours, key + ".missing", etag, key + ".copy")
     upload = await ours.create_multipart_upload(key + ".copy", content_type="video/mp4")

@@ -15,6 +15,7 @@ from gateway.storage.s3 import S3Store, open_store
 from gateway.uploads import clean_up as module
 from gateway.uploads.clean_up import remove_object
 from tests.store.fault_server import answer, error, fault_server
+from tests.store.objects import put_object
 
 pytestmark = pytest.mark.store
 
@@ -50,8 +51,8 @@ async def test_no_version_of_a_removed_object_is_left(
 ) -> None:
     """However often it was written, no content is left of it; other keys stay; again is fine."""
     for body in (b"one", b"two", b"three"):
-        await store.put_object(key, body, content_type="audio/mpeg")
-    await store.put_object(f"{key}.other", b"other", content_type="audio/mpeg")
+        await put_object(store, key, body, content_type="audio/mpeg")
+    await put_object(store, f"{key}.other", b"other", content_type="audio/mpeg")
     for _ in range(2):
         await remove_object(store, key)
         kept = boto3_s3.list_object_versions(Bucket=bucket.bucket)
@@ -68,7 +69,7 @@ async def test_more_versions_than_one_call_removes_are_said_to_be_left(
     """The upload stays marked, and the next call goes on."""
     monkeypatch.setattr(module, "MOST_VERSIONS", 2)
     for body in (b"one", b"two", b"three"):
-        await store.put_object(key, body, content_type="audio/mpeg")
+        await put_object(store, key, body, content_type="audio/mpeg")
     with pytest.raises(Unavailable):
         await remove_object(store, key)
     await remove_object(store, key)
