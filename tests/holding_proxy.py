@@ -93,8 +93,8 @@ class HoldingProxy:
             await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.Response:
-        if "/canary-" in request.path:
-            # The try to forge a write at start is no step of any upload.
+        if "/probe-" in request.path:
+            # The probes at the gateway's start are no step of any upload.
             return await self._forward(request)
         operation = operation_of(request.method, request.query_string, "range" in request.headers)
         self.seen.append(operation)
