@@ -67,26 +67,64 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def table() -> str:
-    """Give the text of `docs/settings.md`."""
+EXAMPLES = {
+    "GATEWAY_PUBLIC_URL": "https://uploads.example.com",
+    "GATEWAY_ALLOWED_ORIGINS": "https://app.example.com,https://*.example.org",
+    "GATEWAY_TRUSTED_PROXIES": "10.0.0.7,fd00::/8",
+    "GATEWAY_DATABASE_DIRECT_URL": "postgresql://gateway@10.0.0.5:5432/gateway",
+    "GATEWAY_S3_PUBLIC_ENDPOINT": "https://store.example.com",
+    "GATEWAY_CLAMD_ADDRESS": "tcp://127.0.0.1:3310",
+    "GATEWAY_KEEP_ENDED_SECONDS": "30d",
+    "GATEWAY_UPLOAD_STREAM_TENANT_FILES": "8",
+    "GATEWAY_DEV_KEY": "a-key-for-development",
+    "UPLOAD_DIR": "/srv/uploads",
+    "MAX_FILE_SIZE": "2GiB",
+    "ALLOWED_UPLOAD_EXTENSIONS": "mp3,wav,flac",
+}
+"""Values that show how to write a setting whose default does not."""
+
+
+def command(entry: Entry) -> str:
+    """Give the shell command that sets one setting, to its example, a new secret, or its default."""
+    if entry.name in EXAMPLES:
+        value = f"'{EXAMPLES[entry.name]}'"
+    elif entry.name.endswith("_SECRET"):
+        value = "$(openssl rand -hex 32)"
+    elif entry.name.endswith(("_KEY_ID", "_ACCESS_KEY", "_TOKEN", "_PREVIOUS")):
+        value = "…"
+    else:
+        value = entry.default
+    return f"export {entry.name}={value}"
+
+
+def page() -> str:
+    """Give the text of `docs/settings.md`: a heading, a command, the default and a description for each setting."""
     lines = [
         "# Settings",
         "",
-        "Settings come from the environment, or from a file `.env` in the folder the program is started in. The",
-        "environment wins. Sizes are bytes; `5GiB` and `512MB` are read too. Times are seconds; `90s` and `1h30m` are",
-        "read too. This page is written by `make settings`.",
+        "```sh",
+        "export MAX_FILE_SIZE=2GiB GATEWAY_UPLOAD_SECONDS=2d",
+        "gateway serve",
+        "```",
+        "",
+        "Settings come from the environment, or from a file `.env` in the folder where the program starts. The",
+        "environment takes precedence. Sizes are bytes or `5GiB`, `512MB`. Times are seconds or `90s`, `1h30m`.",
+        "`make settings` writes this page.",
     ]
     group = ""
     for entry in entries():
         if entry.group != group:
             group = entry.group
-            lines += ["", f"## {group}", "", "| name | default | what it does |", "| --- | --- | --- |"]
-        default = entry.default if entry.default in ("", TEMPORARY) else f"`{entry.default.replace(',', ', ')}`"
-        also = f" Also `{entry.other_name}`." if entry.other_name else ""
-        lines.append(f"| `{entry.name}` | {default} | {entry.description.replace('|', chr(92) + '|')}{also} |")
+            lines += ["", f"## {group}"]
+        lines += ["", f"### `{entry.name}`", "", "```sh", command(entry), "```", "", entry.description]
+        if entry.default:
+            shown = entry.default if entry.default == TEMPORARY else f"`{entry.default.replace(',', ', ')}`"
+            lines += ["", f"Default: {shown}."]
+        if entry.other_name:
+            lines += ["", f"Other name: `{entry.other_name}`."]
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
     (ROOT / ".env.example").write_text(example())
-    (ROOT / "docs" / "settings.md").write_text(table())
+    (ROOT / "docs" / "settings.md").write_text(page())

@@ -16,15 +16,15 @@ class DatabaseSettings(SettingGroup):
     title: ClassVar[str] = "The database"
 
     database_url: SecretStr = Field(
-        SecretStr("postgresql://gateway@127.0.0.1:5432/gateway"), description="PostgreSQL connection URL."
+        SecretStr("postgresql://gateway@127.0.0.1:5432/gateway"), description="Connection URL of PostgreSQL."
     )
     database_direct_url: SecretStr | None = Field(
         None,
-        description="PostgreSQL connection URL that does not go through a pooler, for migrations, jobs and notices. "
-        "Set it when GATEWAY_DATABASE_URL leads to PgBouncer in transaction mode. Default: GATEWAY_DATABASE_URL.",
+        description="Connection URL of PostgreSQL without a pooler, for migrations, jobs and notices. Set it when "
+        "`GATEWAY_DATABASE_URL` leads to PgBouncer in transaction mode. Default: `GATEWAY_DATABASE_URL`.",
     )
     database_pool_size: int = Field(
-        10, ge=2, le=100, description="Connections per process. PostgreSQL allows 100 in all by default."
+        10, ge=2, le=100, description="Database connections of one process. PostgreSQL allows 100 in total by default."
     )
     database_timeout_seconds: float = Field(
         5.0, gt=0, description="Longest wait for a connection or a statement before the answer is 503, seconds."

@@ -16,6 +16,6 @@ class DevelopmentSettings(SettingGroup):
     title: ClassVar[str] = "Development"
 
     dev_key: SecretStr | None = Field(
-        None, description="API key that `gateway dev` makes. Default: a stable one in the data folder."
+        None, description="API key of `gateway dev`. Default: a generated one, kept in the data folder."
     )
-    data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`: database, store, keys.")
+    data_dir: Path = Field(Path(".gateway"), description="Folder of `gateway dev`, with database, store and keys.")

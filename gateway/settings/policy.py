@@ -20,35 +20,40 @@ class PolicySettings(SettingGroup):
         gt=0,
         le=48_828 * GIB,
         validation_alias=bare_name("MAX_FILE_SIZE"),
-        description="Largest upload, bytes. 5 GiB is what the transcription pipeline takes; "
-        "S3's own end is 10,000 parts of 5 GiB.",
+        description="Largest upload, bytes. The transcription pipeline accepts 5 GiB. S3's limit is 10,000 parts of 5"
+        " GiB.",
     )
     chunk_size: int = Field(
         MIB,
         ge=64 * KIB,
         le=16 * MIB,
         validation_alias=bare_name("CHUNK_SIZE"),
-        description="Bytes moved at once when the gateway itself streams, bytes.",
+        description="Size of one write when the gateway stores a file on disk, bytes.",
     )
     allowed_upload_extensions: CommaSeparated = Field(
         tuple(sorted(AUDIO_EXTENSIONS + VIDEO_EXTENSIONS)),
         validation_alias=bare_name("ALLOWED_UPLOAD_EXTENSIONS"),
-        description="File extensions that may be uploaded, comma separated. Default: audio and video.",
+        description="Allowed file extensions, comma separated. Default: audio and video.",
     )
     type_mismatch: Literal["reject", "accept"] = Field(
         "reject",
-        description="When the bytes are media of another family than the name says: reject, or accept as seen.",
+        description="Result for media of a different family from the file name: `reject` it, or `accept` it with the "
+        "observed type.",
     )
     clamd_address: str | None = Field(
         None,
         pattern=r"^(tcp://\S+|unix:///\S+)$",
-        description="Where clamd listens: tcp://host:3310 or unix:///run/clamav/clamd.ctl. Default: no scan.",
+        description="Address of clamd, `tcp://host:3310` or `unix:///run/clamav/clamd.ctl`. Default: no scan.",
     )
     scanner_policy: Literal["fail_closed", "fail_open"] = Field(
-        "fail_closed", description="A file that was not scanned (no answer, too large): never ready, or with a note."
+        "fail_closed",
+        description="Result for a file that was not scanned (no answer, too large). `fail_closed`: it never becomes "
+        "ready. `fail_open`: it becomes ready with a note.",
     )
     scanner_max_bytes: int = Field(
-        100 * MIB, gt=0, description="Largest file sent to the scanner, bytes; clamd's StreamMaxLength must hold it."
+        100 * MIB,
+        gt=0,
+        description="Largest file for the scanner, bytes. clamd's `StreamMaxLength` must be at least as large.",
     )
     scanner_timeout_seconds: float = Field(
         120.0, gt=0, description="Longest wait for the scanner without progress, seconds. clamd's ReadTimeout is 120."
@@ -56,20 +61,21 @@ class PolicySettings(SettingGroup):
     min_part_size: int = Field(
         16 * MIB,
         ge=5 * MIB,
-        description="Smallest planned part, bytes. S3 refuses parts under 5 MiB except the last; a browser sends a "
-        "preflight for each part, so 16 MiB keeps them rare.",
+        description="Smallest planned part, bytes. S3 refuses parts under 5 MiB except the last one. A browser sends "
+        "a preflight for each part; 16 MiB keep their number low.",
     )
     max_part_size: int = Field(
         512 * MIB,
         le=5 * GIB,
-        description="Size parts may grow to, bytes, before there are more of them. S3's end is 5 GiB; a failed part "
-        "is sent again whole.",
+        description="Largest planned part, bytes. A larger file gets more parts instead. S3's limit is 5 GiB, and a "
+        "failed part is sent again as a whole.",
     )
     target_part_count: int = Field(
         100,
         ge=1,
         le=10_000,
-        description="Parts grow so that a file has at most this many: one answer carries every URL.",
+        description="Number of parts up to which parts grow instead. The create answer carries 100 URLs, so a client "
+        "needs no second request.",
     )
 
     _split_policy_lists = field_validator("allowed_upload_extensions", mode="before")(split_commas)

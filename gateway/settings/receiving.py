@@ -19,27 +19,27 @@ class ReceivingSettings(SettingGroup):
     upload_stream_destination: Literal["store", "disk"] = Field(
         "store",
         validation_alias=bare_name("UPLOAD_STREAM_DESTINATION"),
-        description="Where a file sent to /upload/stream is kept: `store` pipes it into the bucket and needs no disk, "
-        "`disk` writes it into UPLOAD_DIR.",
+        description="Destination of forms sent to `/upload/stream`. `store` sends the bytes to the bucket and needs "
+        "no disk. `disk` writes them to `UPLOAD_DIR`.",
     )
     upload_dir: Path = Field(
         Path(gettempdir()),
         validation_alias=bare_name("UPLOAD_DIR"),
-        description="Folder of streamed uploads kept on disk; API and worker need the same one.",
+        description="Folder of uploads on disk. API and worker need the same one.",
     )
     upload_stream_part_size: int = Field(
         8 * MIB,
         ge=5 * MIB,
         le=64 * MIB,
-        description="Part and buffer size when the gateway sends to the store, bytes. S3 refuses less than 5 MiB; more "
-        "costs memory and makes nothing faster.",
+        description="Size of a part and of its buffer when the gateway sends a file to the store, bytes. S3 refuses "
+        "less than 5 MiB. Larger parts cost memory and are not faster.",
     )
     upload_stream_buffers: int = Field(
         32,
         ge=1,
         le=1000,
-        description="Part buffers per process. An upload uses one to three, so this is also the number of files "
-        "received at once; 32 of 8 MiB are 256 MiB.",
+        description="Buffers of one process. A file uses one to three, so this also limits the files received at "
+        "once. 32 buffers of 8 MiB are 256 MiB.",
     )
     upload_stream_tenant_files: int | None = Field(
         None,
@@ -49,21 +49,25 @@ class ReceivingSettings(SettingGroup):
         "slow senders of one tenant leave room for the others.",
     )
     upload_stream_seconds: float = Field(
-        21_600.0, gt=0, description="Longest time one file may take, seconds. 5 GiB at 2 Mbit/s are 6 hours."
+        21_600.0, gt=0, description="Longest time for one file, seconds. 5 GiB at 2 Mbit/s take 6 hours."
     )
     upload_stream_stall_seconds: float = Field(
-        30.0, gt=0, description="Longest silence of a sender, seconds; a phone that changes networks takes 10 to 20."
+        30.0,
+        gt=0,
+        description="Longest time without a byte from the client, seconds. A phone that changes networks needs 10 to "
+        "20 s.",
     )
     upload_stream_least_rate: int = Field(
         16 * KIB,
         ge=0,
-        description="Least rate of a sender after half a minute, bytes per second. Slower ones would hold a buffer for "
-        "hours; 128 kbit/s is a bad mobile connection.",
+        description="Lowest rate of a client after half a minute, bytes per second. A slower client would hold a "
+        "buffer for hours. 128 kbit/s is a bad mobile connection.",
     )
 
     upload_stream_store_seconds: float = Field(
         90.0,
         gt=0,
-        description="Longest silence of the store about one part, over all tries, before the answer is 503, seconds; "
-        "one try waits two thirds of it, because a store may sync parts to a disk that others are using too.",
+        description="Longest time without progress of one part at the store, over all attempts, before the answer is "
+        "503, seconds. One attempt may take two thirds of it, because a store may sync parts to a shared "
+        "disk.",
     )

@@ -16,46 +16,46 @@ class ServerSettings(SettingGroup):
 
     title: ClassVar[str] = "The API"
 
-    host: str = Field("127.0.0.1", description="Address the API listens on.")
-    port: int = Field(8080, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    host: str = Field("127.0.0.1", description="Address on which the API listens.")
+    port: int = Field(8080, ge=0, le=65535, description="Port on which the API listens. 0 chooses a free one.")
     public_url: str | None = Field(
         None,
-        description="Address clients use for the gateway, e.g. https://uploads.example.com. "
-        "Default: what the request says.",
+        description="Address under which clients reach the gateway. Default: the address in the request.",
     )
     allowed_origins: CommaSeparated = Field(
         (),
-        description="Origins of web pages that may use the API and the store, comma separated, as browsers write "
-        "them: `https://app.example.com`, without a slash. An application's own scheme (`capacitor://localhost`) is an "
-        "origin too, and one label may be `*`: `https://*.example.com`. Never `*` alone: credentials are involved.",
+        description="Origins of web pages that may use the API and the store, comma separated. Write them as browsers"
+        " do, without a slash at the end. The scheme of an application (`capacitor://localhost`) is an "
+        "origin too, and one label may be `*` (`https://*.example.com`). `*` alone is refused, because "
+        "requests carry credentials.",
     )
     token_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Secret that signs upload tokens, at least 32 random characters, the same for every replica. "
-        "Default: upload tokens are off (`gateway dev` makes one).",
+        description="Secret that signs upload tokens: at least 32 random characters, the same for every process. "
+        "Default: upload tokens are off (`gateway dev` makes a secret).",
     )
     token_secret_previous: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Secret that upload tokens were signed with before: still accepted, for the longest life of a "
-        "token (a week) after the change.",
+        description="Previous secret of upload tokens. Tokens that it signed are still accepted. Keep it for a week "
+        "after a change, the longest life of a token.",
     )
     store_events_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Bearer secret the store sends with its events to /store-events. Default: the address is off, and "
-        "forms are found by asking the store.",
+        description="Bearer secret that the store sends with its events to `/store-events`. Default: this route is "
+        "off, and the worker asks the store for files of POST uploads.",
     )
     upload_page: Literal["off", "token", "open"] = Field(
         "off",
-        description="Upload page at `/`: `token` asks each visitor for an upload token (a link may carry it as "
-        "`#token=…`), `open` gives one to whoever reaches the gateway and is for `gateway dev`.",
+        description="Upload page at `/`. `token` asks each visitor for an upload token; a link may carry it as "
+        "`#token=…`. `open` gives every visitor a token and is for `gateway dev`.",
     )
     max_body_bytes: int = Field(
         2 * MIB,
         gt=0,
-        description="Largest JSON body, bytes. 10,000 parts with an ETag and a checksum are 1.6 MB.",
+        description="Largest JSON request body, bytes. 10,000 parts with ETag and checksum need 1.6 MB.",
     )
     max_connections: int = Field(
         10_000,
@@ -71,11 +71,12 @@ class ServerSettings(SettingGroup):
         description="The same for one client address (IPv6: one /64). A backend that watches 1,000 uploads needs "
         "1,000. Trusted proxies are exempt.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     trusted_proxies: CommaSeparated = Field(
         (),
-        description="Addresses and networks of the proxies before the API, comma separated: `10.0.0.7,fd00::/8`. They "
-        "alone are believed in X-Forwarded-For and X-Forwarded-Proto. Default: none, the client is whoever connects.",
+        description="Addresses and networks of the proxies in front of the API, comma separated. Only their "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are used. Default: none; the client is the other end "
+        "of the connection.",
     )
 
     _split_server_lists = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_commas)
@@ -86,7 +87,7 @@ class ServerSettings(SettingGroup):
         if "*" in value:
             raise ValueError("name each origin; `*` would let any page use a visitor's credentials")
         for text in value:
-            # Compared as texts: what is almost an origin would refuse every page, and say so nowhere.
+            # Origins are compared as texts: a misspelt one would refuse every page without an error.
             if not is_origin(text) and not is_origin_pattern(text):
                 raise ValueError(how_to_write(text))
         return value

@@ -15,14 +15,14 @@ class TimeSettings(SettingGroup):
     title: ClassVar[str] = "Times"
 
     part_url_seconds: int = Field(
-        3600, ge=60, le=604_800, description="Life of a part URL, seconds. S3's end is 7 days; URLs are cheap to renew."
+        3600, ge=60, le=604_800, description="Life of a part URL, seconds. S3's limit is 7 days. A new URL is cheap."
     )
     form_seconds: int = Field(
         900,
         ge=60,
         le=43_200,
-        description="Time from signing a browser form until the store takes it no more, seconds. It may be sent more "
-        "than once in that time; what was checked stays what it is. Its upload expires an hour later.",
+        description="Time in which the store accepts the form of a POST upload, seconds. The form can be sent several"
+        " times in this time; a checked file does not change. The upload expires one hour later.",
     )
     download_url_seconds: int = Field(300, ge=1, le=604_800, description="Life of a download URL, seconds.")
     upload_seconds: int = Field(
@@ -34,29 +34,30 @@ class TimeSettings(SettingGroup):
     upload_max_seconds: int = Field(
         604_800,
         ge=60,
-        description="Longest life of an unfinished upload since its creation, whatever its activity, seconds. "
-        "S3 lifecycle rules commonly remove parts after 7 days.",
+        description="Longest life of an unfinished upload after its creation, seconds. Activity does not extend it. "
+        "S3 lifecycle rules often remove parts after 7 days.",
     )
     complete_budget_seconds: float = Field(
-        20.0, gt=0, description="Time `complete` works inside the request before it answers 202, seconds."
+        20.0, gt=0, description="Longest time of a complete request before it answers 202, seconds. The work continues."
     )
     lease_seconds: float = Field(
         60.0,
         gt=0,
-        description="Time a process may hold an upload without a sign of life before another takes it, seconds.",
+        description="Time without a heartbeat after which another process may take an upload, seconds.",
     )
     sweep_seconds: float = Field(
-        60.0, gt=0, description="Time between two looks for expired or dropped uploads, seconds."
+        60.0, gt=0, description="Time between two sweeps for expired and abandoned uploads, seconds."
     )
     idempotency_seconds: int = Field(
         86_400,
         gt=0,
-        description="Time an Idempotency-Key is remembered, seconds (the IETF draft leaves it open; Stripe: 24 h).",
+        description="Time for which an `Idempotency-Key` is remembered, seconds. The IETF draft names none; Stripe "
+        "uses 24 h.",
     )
     keep_ended_seconds: int | None = Field(
         None,
         ge=604_800,
-        description="Time after which an upload that was rejected, aborted or expired is forgotten with its events, "
-        "seconds; at least a week, the longest life of a token whose files it counts among. Ready uploads are always "
-        "kept. Default: kept for good.",
+        description="Time after which a rejected, aborted or expired upload is forgotten with its events, seconds. At"
+        " least a week, the longest life of an upload token, whose files are counted by these rows. Ready"
+        " uploads are always kept. Default: never.",
     )

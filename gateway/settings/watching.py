@@ -23,15 +23,15 @@ class WatchingSettings(SettingGroup):
     stream_heartbeat_seconds: float = Field(
         15.0,
         gt=0,
-        description="Time without an event after which a stream carries a sign of life and its key is checked again, "
-        "seconds. Proxies cut silent connections after 30 to 60.",
+        description="Time without an event after which an event stream carries a heartbeat and its key is checked "
+        "again, seconds. Proxies close silent connections after 30 to 60 s.",
     )
     ticket_seconds: float = Field(
-        60.0, gt=0, le=600, description="Life of a one-use ticket for opening a stream, seconds."
+        60.0, gt=0, le=600, description="Life of a ticket, seconds. A ticket opens one event stream."
     )
     progress_polls_per_second: float = Field(
         20.0,
         gt=0,
-        description="Questions a process asks the store in a second for the progress of watched uploads, all together; "
-        "one upload is asked for once a second at most.",
+        description="Requests to the store each second for the progress of watched uploads, by one process. Each "
+        "upload is asked for at most once a second.",
     )

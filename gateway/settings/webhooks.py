@@ -17,16 +17,16 @@ class WebhookSettings(SettingGroup):
     webhook_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Secret that the signing secrets of webhooks are made from, at least 32 random characters, the "
-        "same for every process. Default: webhooks are off (`gateway dev` makes one).",
+        description="Secret from which the signing secrets of webhooks are derived: at least 32 random characters, "
+        "the same for every process. Default: webhooks are off (`gateway dev` makes a secret).",
     )
     webhook_secret_previous: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Secret before that one: messages carry a signature of both until receivers have the new ones.",
+        description="Previous secret of webhooks. Messages carry signatures of both secrets until you remove it.",
     )
     webhook_private_hosts: bool = Field(
         False,
-        description="Whether webhooks may go to any address, port and http: for development. Tenants could then reach "
-        "what only the gateway can.",
+        description="Allow webhooks to any address and port, and `http`. For development only: tenants could reach "
+        "hosts that only the gateway can reach.",
     )
