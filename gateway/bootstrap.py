@@ -18,6 +18,7 @@ from gateway.database.notify import NOTIFY_CHANNEL
 from gateway.database.queue import JobQueue
 from gateway.database.upload_repository import PostgresUploads
 from gateway.detection import ClamdScanner, Scanner
+from gateway.domain.ceilings import Ceiling, Ceilings
 from gateway.domain.origins import origin_of
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
 from gateway.domain.policy import Policy
@@ -63,8 +64,30 @@ def policy_of(settings: Settings) -> Policy:
         complete_budget_seconds=settings.complete_budget_seconds,
         lease_seconds=settings.lease_seconds,
         idempotency_seconds=settings.idempotency_seconds,
-        keep_ended_seconds=settings.keep_ended_seconds,
+        keep_ended_seconds=settings.keep_ended_seconds or None,
         part_checksums_required=settings.part_checksums == "required",
+        ceilings=ceilings_of(settings),
+    )
+
+
+def ceilings_of(settings: Settings) -> Ceilings:
+    """Return the ceilings of the settings."""
+    return Ceilings(
+        token=Ceiling(
+            settings.token_open_uploads,
+            settings.token_open_bytes,
+            settings.token_creates,
+            settings.token_creates_per_day,
+        ),
+        key=Ceiling(
+            settings.key_open_uploads, settings.key_open_bytes, settings.key_creates, settings.key_creates_per_day
+        ),
+        tenant=Ceiling(
+            settings.tenant_open_uploads,
+            settings.tenant_open_bytes,
+            settings.tenant_creates,
+            settings.tenant_creates_per_day,
+        ),
     )
 
 
@@ -262,7 +285,7 @@ def _gateway_of(
         bucket=settings.s3_bucket,
         key_prefix=settings.s3_object_key_prefix,
         database=database,
-        uploads=PostgresUploads(database, queue),
+        uploads=PostgresUploads(database, queue, ceilings_of(settings), settings.max_file_size),
         store=store,
         store_config=config,
         store_checks=StoreChecks(settings.unsafe_store),

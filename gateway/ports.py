@@ -120,19 +120,33 @@ class UploadWriter(Protocol):
         intent: Upload,
         request: IdempotentRequest | None,
         *,
+        key_id: str,
         lease_seconds: float,
         checksums_error: GatewayError | None = None,
     ) -> Upload | EarlierRequest:
         """Write the intent to create an upload and return it with its token's limit and metadata.
 
         Returns the earlier request, and writes nothing, when the key is in use. Raises Unauthenticated, TooLarge and
-        TokenExhausted for the upload's token, and *checksums_error* when the token requires part checksums.
+        TokenExhausted for the upload's token, and *checksums_error* when the token requires part checksums. Raises
+        TooManyUploads, TokenExhausted or CreatesExhausted at a ceiling of the token, of *key_id* or of the tenant.
         """
 
     async def open_upload(
-        self, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
+        self,
+        upload_id: UUID,
+        *,
+        multipart_upload_id: str | None,
+        fence: UUID,
+        expires_at: datetime,
+        orphans_possible: bool = False,
     ) -> Upload | None:
-        """Record the store's answer to create; None when another process holds the lease."""
+        """Record the store's answer to create; None when another process holds the lease.
+
+        With *orphans_possible* the sweep looks for a second multipart upload of the key.
+        """
+
+    async def count_unsized_urls(self, upload_id: UUID, *, count: int, most: int) -> bool:
+        """Count part URLs without a signed length; False when there would be more than *most* in all."""
 
     async def extend(self, upload_id: UUID, *, seconds: int, max_seconds: int) -> datetime | None:
         """Let an open upload expire *seconds* from now, at most *max_seconds* after its creation; never earlier."""

@@ -8,6 +8,17 @@ from uuid import UUID
 from gateway.database.engine import Connection, Database
 
 
+async def find(connection: Connection, *, tenant_id: str, key: str, since: datetime) -> tuple[UUID, bytes] | None:
+    """Return the upload and request hash that hold a key since *since*, or None."""
+    cursor = await connection.execute(
+        """SELECT upload_id, request_hash FROM idempotency_keys
+        WHERE tenant_id = %(tenant_id)s AND key = %(key)s AND created_at >= %(since)s""",
+        {"tenant_id": tenant_id, "key": key, "since": since},
+    )
+    row = await cursor.fetchone()
+    return (row["upload_id"], bytes(row["request_hash"])) if row else None
+
+
 async def claim(
     connection: Connection, *, tenant_id: str, key: str, request_hash: bytes, upload_id: UUID, since: datetime
 ) -> tuple[UUID, bytes] | None:

@@ -105,25 +105,38 @@ def _packed(part: StoredPart) -> tuple[int, int, str, str | None]:
     return part.part_number, part.size_bytes, part.etag, part.checksum_sha256
 
 
-async def insert_intent(connection: Connection, upload: Upload, *, lease_seconds: float) -> None:
-    """Write the intent to create *upload*: a row without a multipart_upload_id, with a lease for its writer."""
+async def insert_intent(
+    connection: Connection, upload: Upload, *, key_id: str, counted_bytes: int, lease_seconds: float
+) -> None:
+    """Write the intent to create *upload*: a row without a multipart_upload_id, with a lease for its writer.
+
+    It counts for *key_id*, and for *counted_bytes* while it is open.
+    """
     await connection.execute(
         """
 INSERT INTO uploads (id, tenant_id, state, filename, extension, declared_size_bytes, declared_content_type,
     part_size_bytes, part_checksums, checksums, metadata, bucket, object_key, content_type, lease_token, lease_until,
-    created_at, expires_at, token_id, max_size_bytes, form_key, path)
+    created_at, expires_at, token_id, max_size_bytes, form_key, path, key_id, counted_bytes, measure_at)
 VALUES (%(id)s, %(tenant_id)s, 'uploading', %(filename)s, %(extension)s, %(declared_size_bytes)s,
     %(declared_content_type)s, %(part_size_bytes)s, %(part_checksums)s, %(checksums)s, %(metadata)s, %(bucket)s,
     %(object_key)s, %(content_type)s, %(lease_token)s, now() + make_interval(secs => %(lease_seconds)s),
-    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(post_key)s, %(path)s)""",
+    %(created_at)s, %(expires_at)s, %(token_id)s, %(max_size_bytes)s, %(post_key)s, %(path)s, %(key_id)s,
+    %(counted_bytes)s, CASE WHEN %(path)s::text IS NULL AND %(post_key)s::text IS NULL
+        THEN now() + make_interval(secs => %(measure_seconds)s) END)""",
         {
             **{name: getattr(upload, name) for name in _INSERTED},
             "checksums": list(upload.checksums) if upload.checksums is not None else None,
             "metadata": Jsonb(dict(upload.metadata)),
             "lease_seconds": lease_seconds,
+            "key_id": key_id,
+            "counted_bytes": counted_bytes,
+            "measure_seconds": FIRST_MEASURE_SECONDS,
         },
     )
 
+
+FIRST_MEASURE_SECONDS = 60.0
+"""Time from create until the store is first asked how much a planned upload holds."""
 
 _INSERTED = (
     *("id", "tenant_id", "filename", "extension", "declared_size_bytes", "declared_content_type", "part_size_bytes"),
@@ -132,19 +145,11 @@ _INSERTED = (
 )
 
 
-async def drop_intent(connection: Connection, upload_id: UUID) -> None:
-    """Delete an intent for which the store was not yet called."""
-    await connection.execute(
-        "DELETE FROM uploads WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL",
-        {"id": upload_id},
-    )
-
-
 _OPEN = (
     """
 WITH moved AS (
     UPDATE uploads SET multipart_upload_id = %(multipart_upload_id)s, expires_at = %(expires_at)s,
-        lease_token = NULL, lease_until = NULL, updated_at = now()
+        lease_token = NULL, lease_until = NULL, updated_at = now(), orphans_possible = %(orphans_possible)s
     WHERE id = %(id)s AND state = 'uploading' AND multipart_upload_id IS NULL AND lease_token = %(fence)s
     RETURNING *
 ),"""
@@ -153,7 +158,13 @@ WITH moved AS (
 
 
 async def open_upload(
-    database: Database, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
+    database: Database,
+    upload_id: UUID,
+    *,
+    multipart_upload_id: str | None,
+    fence: UUID,
+    expires_at: datetime,
+    orphans_possible: bool = False,
 ) -> Upload | None:
     """Record the store's answer to CreateMultipartUpload and write the event `created`.
 
@@ -167,8 +178,55 @@ async def open_upload(
             "multipart_upload_id": multipart_upload_id,
             "fence": fence,
             "expires_at": expires_at,
+            "orphans_possible": orphans_possible,
             "event": "created",
             "data": Jsonb({}),
         },
     )
     return upload_of(row) if row else None
+
+
+_EXPIRE = f"""
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id FROM uploads WHERE state = 'uploading' AND tenant_id > %(after)s ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM uploads WHERE state = 'uploading' AND tenant_id > tenants.tenant_id
+        ORDER BY tenant_id LIMIT 1)
+    FROM tenants WHERE tenants.tenant_id IS NOT NULL
+),
+late AS (
+    SELECT one.id FROM (SELECT tenant_id FROM tenants WHERE tenant_id IS NOT NULL LIMIT 1000) AS owners,
+        LATERAL (SELECT id FROM uploads
+            WHERE uploads.tenant_id = owners.tenant_id AND state = 'uploading' AND expires_at <= now()
+            ORDER BY expires_at LIMIT %(per_tenant)s FOR UPDATE SKIP LOCKED) AS one
+    LIMIT %(limit)s
+),
+moved AS (
+    UPDATE uploads SET state = 'expired', updated_at = now(), lease_token = NULL, lease_until = NULL,
+        stream_token = NULL, stream_until = NULL, cleanup_pending = true
+    WHERE id = ANY (ARRAY(SELECT id FROM late)) AND state = 'uploading' RETURNING *
+),
+logged AS (
+    INSERT INTO events (tenant_id, upload_id, type, data)
+    SELECT tenant_id, id, 'expired', '{{}}' FROM moved RETURNING id, tenant_id, upload_id, type
+),
+due AS (
+    INSERT INTO webhook_deliveries (webhook_id, event_id)
+    SELECT webhooks.id, logged.id FROM logged JOIN webhooks USING (tenant_id)
+    WHERE disabled_at IS NULL AND 'upload.' || logged.type = ANY (event_types) FOR KEY SHARE OF webhooks
+    RETURNING event_id
+),
+notified AS (
+    SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id
+        || CASE WHEN EXISTS (SELECT FROM due) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM logged
+)
+SELECT {COLUMNS} FROM moved WHERE (SELECT count(*) FROM notified) >= 0"""
+
+
+async def expire_late(database: Database, *, after_tenant: str, per_tenant: int, limit: int) -> list[Upload]:
+    """Expire uploads whose time is over, from tenants after *after_tenant* in turn, and return them.
+
+    One statement for all. Processes that run it at once skip each other's rows.
+    """
+    rows = await database.fetch_all(_EXPIRE, {"after": after_tenant, "per_tenant": per_tenant, "limit": limit})
+    return [upload_of(row) for row in rows]

@@ -8,7 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from gateway.database import (
+    admission,
     idempotency,
+    measuring,
     part_checksums,
     post_uploads,
     receiving,
@@ -19,20 +21,30 @@ from gateway.database import (
 from gateway.database.engine import Connection, Database
 from gateway.database.queue import JobQueue
 from gateway.database.upload_tokens import UploadToken
-from gateway.domain.errors import GatewayError, TokenExhausted, TooLarge, Unauthenticated
+from gateway.domain.ceilings import Ceilings
+from gateway.domain.errors import GatewayError, TooLarge, Unauthenticated
 from gateway.domain.parts import StoredPart
 from gateway.domain.principal import Principal
 from gateway.domain.transition import Transition
+from gateway.domain.turns import Turns
 from gateway.domain.upload import State, Upload
 from gateway.ports import EarlierRequest, IdempotentRequest
+
+CREATES_AT_ONCE = 4
+"""Rows of new uploads that a process writes at once, of its ten database connections by default."""
 
 
 class PostgresUploads:
     """Read and write uploads in PostgreSQL; see `gateway.ports.UploadRepository` for each method."""
 
-    def __init__(self, database: Database, queue: JobQueue) -> None:
+    def __init__(
+        self, database: Database, queue: JobQueue, ceilings: Ceilings | None = None, max_file_size: int = 0
+    ) -> None:
         self._database = database
         self._queue = queue
+        self._ceilings = ceilings or Ceilings()
+        self._max_file_size = max_file_size
+        self._creates = Turns(CREATES_AT_ONCE)
 
     async def find(self, principal: Principal, upload_id: UUID) -> Upload | None:
         """Return an upload that *principal* may see."""
@@ -61,36 +73,57 @@ class PostgresUploads:
         intent: Upload,
         request: IdempotentRequest | None,
         *,
+        key_id: str,
         lease_seconds: float,
         checksums_error: GatewayError | None = None,
     ) -> Upload | EarlierRequest:
-        """Write the intent to create an upload, unless the request's key is in use."""
-        if request is None and intent.token_id is None:
-            async with self._database.connection() as connection:
-                await transitions.insert_intent(connection, intent, lease_seconds=lease_seconds)
-            return intent
-        async with self._database.transaction() as connection:
-            token = await _lock_token(connection, intent.token_id)
-            if token is not None:
-                intent = _limit_to_token(intent, token)
-                if token.part_checksums == "required" and checksums_error is not None:
-                    raise checksums_error
-            await transitions.insert_intent(connection, intent, lease_seconds=lease_seconds)
-            earlier = await _claim_key(connection, intent, request)
-            if earlier is not None:
-                await transitions.drop_intent(connection, intent.id)
-                return earlier
-            if token is not None and token.max_files is not None:
-                await _require_files_left(connection, token.id, token.max_files)
+        """Write the intent to create an upload, unless the request's key is in use or a ceiling is reached."""
+        # One at a time for each token and key: creates that wait for a token's row would each hold a connection.
+        name = intent.token_id or key_id
+        try:
+            async with self._creates.held(name), self._database.transaction() as connection:
+                earlier = await _find_key(connection, intent, request)
+                if earlier is not None:
+                    return earlier
+                token = await _lock_token(connection, intent.token_id)
+                if token is not None:
+                    intent = _limit_to_token(intent, token)
+                    if token.part_checksums == "required" and checksums_error is not None:
+                        raise checksums_error
+                counted_bytes = intent.declared_size_bytes or intent.size_limit(self._max_file_size)
+                await admission.check(connection, self._ceilings, intent, token, key_id, counted_bytes)
+                await transitions.insert_intent(
+                    connection, intent, key_id=key_id, counted_bytes=counted_bytes, lease_seconds=lease_seconds
+                )
+                earlier = await _claim_key(connection, intent, request)
+                if earlier is not None:
+                    raise _KeyInUse(earlier)
+        except _KeyInUse as exc:
+            return exc.earlier
         return intent
 
     async def open_upload(
-        self, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
+        self,
+        upload_id: UUID,
+        *,
+        multipart_upload_id: str | None,
+        fence: UUID,
+        expires_at: datetime,
+        orphans_possible: bool = False,
     ) -> Upload | None:
         """Record the store's answer to create."""
         return await transitions.open_upload(
-            self._database, upload_id, multipart_upload_id=multipart_upload_id, fence=fence, expires_at=expires_at
+            self._database,
+            upload_id,
+            multipart_upload_id=multipart_upload_id,
+            fence=fence,
+            expires_at=expires_at,
+            orphans_possible=orphans_possible,
         )
+
+    async def count_unsized_urls(self, upload_id: UUID, *, count: int, most: int) -> bool:
+        """Count part URLs without a signed length."""
+        return await measuring.count_unsized_urls(self._database, upload_id, count=count, most=most)
 
     async def extend(self, upload_id: UUID, *, seconds: int, max_seconds: int) -> datetime | None:
         """Let an open upload expire later."""
@@ -173,24 +206,38 @@ def _limit_to_token(intent: Upload, token: UploadToken) -> Upload:
     return replace(intent, max_size_bytes=limit, metadata={**intent.metadata, **token.metadata})
 
 
+class _KeyInUse(Exception):
+    """Another request took the key at the same moment; leaving the transaction by it rolls the intent back."""
+
+    def __init__(self, earlier: EarlierRequest) -> None:
+        self.earlier = earlier
+
+
+def _key_of(intent: Upload, request: IdempotentRequest) -> str:
+    # Each token has its own keys, so that the bearers of two tokens cannot meet each other's requests.
+    return request.key if intent.token_id is None else f"{intent.token_id}:{request.key}"
+
+
+async def _find_key(connection: Connection, intent: Upload, request: IdempotentRequest | None) -> EarlierRequest | None:
+    if request is None:
+        return None
+    earlier = await idempotency.find(
+        connection, tenant_id=intent.tenant_id, key=_key_of(intent, request), since=request.since
+    )
+    return None if earlier is None else EarlierRequest(*earlier)
+
+
 async def _claim_key(
     connection: Connection, intent: Upload, request: IdempotentRequest | None
 ) -> EarlierRequest | None:
     if request is None:
         return None
-    # Each token has its own keys, so that the bearers of two tokens cannot meet each other's requests.
-    key = request.key if intent.token_id is None else f"{intent.token_id}:{request.key}"
     earlier = await idempotency.claim(
         connection,
         tenant_id=intent.tenant_id,
-        key=key,
+        key=_key_of(intent, request),
         request_hash=request.request_hash,
         upload_id=intent.id,
         since=request.since,
     )
     return None if earlier is None else EarlierRequest(*earlier)
-
-
-async def _require_files_left(connection: Connection, token_id: UUID, max_files: int) -> None:
-    if await upload_tokens.count_files(connection, token_id) > max_files:
-        raise TokenExhausted(f"This upload token was good for {max_files} files.")

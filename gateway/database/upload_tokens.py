@@ -15,13 +15,11 @@ from gateway.database.engine import Connection, Database
 _COLUMNS = """id, tenant_id, key_id, policy, max_files, max_size_bytes, metadata, allowed_origins, created_at,
     expires_at, revoked_at, part_checksums"""
 
-_COUNTED = """token_id = upload_tokens.id AND state NOT IN ('aborted', 'expired')
-    AND NOT (state = 'uploading' AND multipart_upload_id IS NULL AND coalesce(lease_until < now(), false))
-    AND NOT (state = 'uploading' AND expires_at < now() - interval '1 minute')"""
-"""Uploads that count against max_files: not those that were given up, nor intents the store never answered.
-
-Nor what has expired and waits for the sweeper: nobody claims that. The minute is for a claim that began before.
-"""
+_FILES = """coalesce((SELECT files FROM usage_counters WHERE scope = 'token' AND id = upload_tokens.id::text), 0)
+    - (SELECT count(*) FROM uploads WHERE token_id = upload_tokens.id AND state = 'uploading'
+        AND ((multipart_upload_id IS NULL AND lease_until < now()) OR expires_at < now() - interval '1 minute'))
+    AS file_count"""
+"""Files that count against max_files: those counted, without open uploads that nobody can use any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ VALUES (%(id)s, %(tenant_id)s, %(key_id)s, %(policy)s, %(max_files)s, %(max_size
 async def find(database: Database, tenant_id: str, token_id: UUID) -> UploadToken | None:
     """Return one token of a tenant, with the number of files it was used for."""
     row = await database.fetch_one(
-        f"""SELECT {_COLUMNS}, (SELECT count(*) FROM uploads WHERE {_COUNTED}) AS file_count
+        f"""SELECT {_COLUMNS}, {_FILES}
         FROM upload_tokens WHERE id = %(id)s AND tenant_id = %(tenant_id)s""",
         {"id": token_id, "tenant_id": tenant_id},
     )
@@ -85,7 +83,7 @@ async def find(database: Database, tenant_id: str, token_id: UUID) -> UploadToke
 async def list_page(database: Database, tenant_id: str, *, before: UUID | None, limit: int) -> list[UploadToken]:
     """Return up to *limit* tokens of a tenant, newest first, those older than *before*."""
     rows = await database.fetch_all(
-        f"""SELECT {_COLUMNS}, (SELECT count(*) FROM uploads WHERE {_COUNTED}) AS file_count
+        f"""SELECT {_COLUMNS}, {_FILES}
         FROM upload_tokens WHERE tenant_id = %(tenant_id)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
         ORDER BY id DESC LIMIT %(limit)s""",
         {"tenant_id": tenant_id, "before": before, "limit": limit},
@@ -116,14 +114,6 @@ async def lock_live(connection: Connection, token_id: UUID) -> UploadToken | Non
     )
     row = await cursor.fetchone()
     return _token(row) if row else None
-
-
-async def count_files(connection: Connection, token_id: UUID) -> int:
-    """Count the uploads that a locked token was used for; uploads of this transaction count too."""
-    query = f"SELECT (SELECT count(*) FROM uploads WHERE {_COUNTED}) AS files FROM upload_tokens WHERE id = %(id)s"
-    cursor = await connection.execute(query.encode(), {"id": token_id})
-    row = await cursor.fetchone()
-    return row["files"] if row else 0
 
 
 async def is_live(database: Database, token_id: UUID) -> bool:
@@ -163,8 +153,9 @@ WITH due AS (
 used AS (SELECT due.id FROM due, LATERAL (SELECT FROM uploads WHERE token_id = due.id LIMIT 1) AS one),
 kept AS (UPDATE upload_tokens SET seen_used_at = now() WHERE id = ANY (ARRAY(SELECT id FROM used))),
 gone AS (
-    DELETE FROM upload_tokens WHERE id = ANY (ARRAY(SELECT id FROM due EXCEPT SELECT id FROM used)) RETURNING 1
-)
+    DELETE FROM upload_tokens WHERE id = ANY (ARRAY(SELECT id FROM due EXCEPT SELECT id FROM used)) RETURNING id
+),
+counters AS (DELETE FROM usage_counters USING gone WHERE scope = 'token' AND usage_counters.id = gone.id::text)
 SELECT (SELECT count(*) FROM gone) AS gone, (SELECT count(*) FROM due) AS seen""",
         {"seconds": after_seconds, "limit": limit},
     )

@@ -108,27 +108,62 @@ async def mark_cleaned(database: Database, upload_id: UUID) -> None:
     )
 
 
-async def to_sweep(database: Database, *, clean_after_seconds: float, limit: int) -> dict[str, Sequence[UUID]]:
-    """Find what was abandoned, oldest first: `expired`, `dropped` (a lease ran out) and `unclean` uploads."""
+async def find_dropped(database: Database, *, limit: int) -> Sequence[UUID]:
+    """Return uploads whose process gave no sign of life in time, oldest first."""
     rows = await database.fetch_all(
-        """
-(SELECT 'expired' AS what, id FROM uploads WHERE state = 'uploading' AND expires_at <= now()
-    ORDER BY expires_at LIMIT %(limit)s)
-UNION ALL
-(SELECT 'dropped', id FROM uploads WHERE state IN ('completing', 'validating') AND lease_until < now()
-    ORDER BY lease_until LIMIT %(limit)s)
-UNION ALL
-(SELECT 'unclean', id FROM uploads
-    WHERE cleanup_pending AND updated_at < now() - make_interval(secs => %(clean_after_seconds)s)
-    ORDER BY updated_at LIMIT %(limit)s)""",
-        {"limit": limit, "clean_after_seconds": clean_after_seconds},
+        """SELECT id FROM uploads WHERE state IN ('completing', 'validating') AND lease_until < now()
+        ORDER BY lease_until LIMIT %(limit)s""",
+        {"limit": limit},
     )
-    found: dict[str, list[UUID]] = {"expired": [], "dropped": [], "unclean": []}
-    for row in rows:
-        found[row["what"]].append(row["id"])
-    return dict(found)
+    return [row["id"] for row in rows]
 
 
-async def postpone_cleaning(database: Database, upload_id: UUID) -> None:
-    """Put an upload that could not be cleaned at the end of the line, so that it does not block the others."""
-    await database.execute("UPDATE uploads SET updated_at = now() WHERE id = %(id)s", {"id": upload_id})
+async def claim_unclean(
+    database: Database, *, after_tenant: str, clean_after_seconds: float, per_tenant: int, limit: int
+) -> list[Upload]:
+    """Return ended uploads that the store may still hold something of, from tenants after *after_tenant* in turn.
+
+    They are put at the end of the line at once: processes that ask at the same time share the rows, and an upload that
+    cannot be cleaned does not hold up the others.
+    """
+    rows = await database.fetch_all(
+        f"""
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id FROM uploads WHERE cleanup_pending AND tenant_id > %(after)s ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM uploads WHERE cleanup_pending AND tenant_id > tenants.tenant_id
+        ORDER BY tenant_id LIMIT 1)
+    FROM tenants WHERE tenants.tenant_id IS NOT NULL
+),
+due AS (
+    SELECT one.id FROM (SELECT tenant_id FROM tenants WHERE tenant_id IS NOT NULL LIMIT 1000) AS owners,
+        LATERAL (SELECT id FROM uploads WHERE uploads.tenant_id = owners.tenant_id AND cleanup_pending
+            AND updated_at < now() - make_interval(secs => %(seconds)s)
+            ORDER BY updated_at LIMIT %(per_tenant)s FOR UPDATE SKIP LOCKED) AS one
+    LIMIT %(limit)s
+)
+UPDATE uploads SET updated_at = now() WHERE id = ANY (ARRAY(SELECT id FROM due)) RETURNING {COLUMNS}""",
+        {"after": after_tenant, "seconds": clean_after_seconds, "per_tenant": per_tenant, "limit": limit},
+    )
+    return [upload_of(row) for row in rows]
+
+
+async def claim_orphans(database: Database, *, after_seconds: float, limit: int) -> list[Upload]:
+    """Return uploads whose CreateMultipartUpload was tried twice, some time after their creation, and unmark them.
+
+    The time is for a first try that reaches the store late.
+    """
+    rows = await database.fetch_all(
+        f"""UPDATE uploads SET orphans_possible = false WHERE id IN (
+            SELECT id FROM uploads WHERE orphans_possible
+                AND created_at < now() - make_interval(secs => %(seconds)s)
+            ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        RETURNING {COLUMNS}""",
+        {"seconds": after_seconds, "limit": limit},
+    )
+    return [upload_of(row) for row in rows]
+
+
+async def mark_orphans(database: Database, upload_id: UUID) -> None:
+    """Mark an upload again whose orphans could not be looked for."""
+    await database.execute("UPDATE uploads SET orphans_possible = true WHERE id = %(id)s", {"id": upload_id})

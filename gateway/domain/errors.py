@@ -114,6 +114,13 @@ class TokenExhausted(Forbidden):
     title = "Token exhausted"
 
 
+class CreatesExhausted(Forbidden):
+    """This key or tenant has created as many uploads as it may."""
+
+    code = "creates_exhausted"
+    title = "Creates exhausted"
+
+
 class Conflict(GatewayError):
     """The upload is not in a state that allows this."""
 
@@ -251,6 +258,13 @@ class TooManyReceivers(TooMany):
 
     code = "too_many_receivers"
     title = "Too many files at once"
+
+
+class TooManyUploads(TooMany):
+    """Too many uploads are open or were created today."""
+
+    code = "too_many_uploads"
+    title = "Too many uploads"
 
 
 class Unavailable(GatewayError):

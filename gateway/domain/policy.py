@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.domain.ceilings import Ceilings
 from gateway.domain.errors import ExtensionNotAllowed, Invalid, TooLarge
 from gateway.domain.parts import PartBounds
 
@@ -38,6 +39,7 @@ class Policy:
     idempotency_seconds: int
     keep_ended_seconds: int | None = None
     part_checksums_required: bool = False
+    ceilings: Ceilings = field(default_factory=Ceilings)
 
 
 def check_filename(filename: str) -> str:

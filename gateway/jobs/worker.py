@@ -17,6 +17,7 @@ from gateway.database.schema import require_current
 from gateway.domain.errors import GatewayError, PartsMismatch
 from gateway.events.wakeups import wait_for
 from gateway.jobs.webhooks import send_webhooks_forever
+from gateway.maintenance.measure import measure_open_uploads
 from gateway.maintenance.post_uploads import complete_arrived_posts
 from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
@@ -46,6 +47,9 @@ POST_CHECK_SECONDS = 1.0
 
 POST_CHECK_PAUSE_SECONDS = 0.1
 """Least time between two checks, so that clients that ask often cost the store ten calls a second for each upload."""
+
+MEASURE_SECONDS = 2.0
+"""Time between two rounds of asking the store how much open uploads hold."""
 
 
 def register(app: App, gateway: Gateway) -> None:
@@ -82,6 +86,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 asyncio.create_task(_work_forever(app, stop)),
                 asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds)),
                 asyncio.create_task(_complete_posts_forever(gateway)),
+                asyncio.create_task(_measure_forever(gateway)),
                 asyncio.create_task(send_webhooks_forever(gateway)),
             ]
             stopped = asyncio.create_task(stop.wait())
@@ -131,6 +136,18 @@ async def _complete_posts_forever(gateway: Gateway) -> None:
                 logger.exception("could not check POST uploads; trying again")
             await asyncio.sleep(POST_CHECK_PAUSE_SECONDS)
             await wait_for(requests.waker, POST_CHECK_SECONDS)
+
+
+async def _measure_forever(gateway: Gateway) -> None:
+    while True:
+        try:
+            await measure_open_uploads(gateway)
+        except GatewayError as exc:
+            logger.warning("could not measure open uploads; trying again", extra={"code": exc.code})
+        except Exception:
+            # This loop ends the worker when it ends, and every job with it.
+            logger.exception("could not measure open uploads; trying again")
+        await asyncio.sleep(MEASURE_SECONDS)
 
 
 async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.database import uploads
+from gateway.database import transitions, uploads
 from gateway.domain.errors import GatewayError
 from gateway.domain.transition import Transition
-from gateway.domain.upload import State
+from gateway.domain.upload import State, Upload
 from gateway.maintenance.for_each import for_each_upload
 from gateway.maintenance.forget import forget
 from gateway.maintenance.post_uploads import remove_late_posts
 from gateway.maintenance.temporary_files import remove_temporary_files
-from gateway.uploads.clean_up import CLEANABLE, clean_up
+from gateway.storage.errors import NoSuchUpload
+from gateway.uploads.clean_up import clean_up
 from gateway.uploads.process import resume
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""Uploads of each kind in one sweep; the rest waits for the next."""
+"""Uploads of one statement; the sweep goes on until there are none."""
 
-AT_ONCE = 8
-"""Uploads swept side by side: a store that is slow with one does not hold up the others."""
+PER_TENANT = 25
+"""Uploads of one tenant in a batch: a tenant that abandoned a million holds up nobody else's."""
 
-Step = Callable[[Gateway, UUID], Awaitable[bool]]
+ROUNDS = 10_000
+"""Batches of each kind in one sweep; the rest waits for the next."""
+
+AT_ONCE = 16
+"""Uploads cleaned side by side: a store that is slow with one does not hold up the others."""
+
+ORPHAN_SECONDS = 300.0
+"""Time after which no try of CreateMultipartUpload is on its way to the store any more."""
+
+FindBatch = Callable[[str], Awaitable[list[Upload]]]
 
 
 async def sweep(gateway: Gateway) -> dict[str, int]:
@@ -39,18 +49,32 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
     """
     # First: it asks nothing of the store, and a store that is away must not let the database grow.
     counts = await forget(gateway)
-    clean_after = gateway.policy.lease_seconds
-    found = await uploads.to_sweep(gateway.database, clean_after_seconds=clean_after, limit=BATCH)
-    at_once = asyncio.Semaphore(AT_ONCE)
-    # In the order in which they come to their turn: somebody waits for what was dropped.
-    parts = {
-        "dropped": _each(gateway, at_once, _finish, found["dropped"]),
-        "expired": _each(gateway, at_once, expire, found["expired"]),
-        "unclean": _each(gateway, at_once, _clean, found["unclean"]),
+    semaphore = asyncio.Semaphore(AT_ONCE)
+    steps = {
+        "dropped": _part(_finish_dropped(gateway)),
+        "expired": _part(expire_all(gateway, semaphore)),
+        "unclean": _part(_clean_all(gateway, semaphore)),
+        "orphans": _part(abort_orphans(gateway, semaphore)),
         "forms": _part(remove_late_posts(gateway)),
         "leftovers": _part(remove_temporary_files(gateway)),
     }
-    return counts | dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
+    return counts | dict(zip(steps, await asyncio.gather(*steps.values()), strict=True))
+
+
+async def expire_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
+    """Expire every upload whose time is over and remove its parts; return how many were expired."""
+    expired = 0
+
+    async def find(after_tenant: str) -> list[Upload]:
+        nonlocal expired
+        batch = await transitions.expire_late(
+            gateway.database, after_tenant=after_tenant, per_tenant=PER_TENANT, limit=BATCH
+        )
+        expired += len(batch)
+        return batch
+
+    await _in_turn(gateway, semaphore, find)
+    return expired
 
 
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
@@ -63,10 +87,76 @@ async def expire(gateway: Gateway, upload_id: UUID) -> bool:
     return True
 
 
-async def _each(gateway: Gateway, at_once: asyncio.Semaphore, step: Step, upload_ids: Sequence[UUID]) -> int:
-    return await for_each_upload(
-        upload_ids, partial(step, gateway), semaphore=at_once, failing="could not sweep an upload"
-    )
+async def _clean_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
+    async def find(after_tenant: str) -> list[Upload]:
+        return await uploads.claim_unclean(
+            gateway.database,
+            after_tenant=after_tenant,
+            clean_after_seconds=gateway.policy.lease_seconds,
+            per_tenant=PER_TENANT,
+            limit=BATCH,
+        )
+
+    return await _in_turn(gateway, semaphore, find)
+
+
+async def _in_turn(gateway: Gateway, semaphore: asyncio.Semaphore, find: FindBatch) -> int:
+    """Clean batch after batch, tenants in turn, until there are none; return how many were cleaned.
+
+    A batch of which nothing could be cleaned ends it: the store is away, and the rest stays marked.
+    """
+    cleaned, after = 0, ""
+    for _ in range(ROUNDS):
+        batch = {upload.id: upload for upload in await find(after)}
+        if not batch and not after:
+            break
+
+        async def clean(upload_id: UUID, batch: dict[UUID, Upload] = batch) -> bool:
+            await clean_up(gateway, batch[upload_id])
+            return True
+
+        done = await for_each_upload(list(batch), clean, semaphore=semaphore, failing="could not sweep an upload")
+        cleaned += done
+        if batch and not done:
+            break
+        after = max(upload.tenant_id for upload in batch.values()) if len(batch) == BATCH else ""
+    return cleaned
+
+
+async def _finish_dropped(gateway: Gateway) -> int:
+    async def finish(upload_id: UUID) -> bool:
+        return await resume(gateway, upload_id) is not None
+
+    finished, semaphore = 0, asyncio.Semaphore(AT_ONCE // 2)
+    for _ in range(ROUNDS):
+        batch = await uploads.find_dropped(gateway.database, limit=BATCH)
+        done = await for_each_upload(batch, finish, semaphore=semaphore, failing="could not sweep an upload")
+        finished += done
+        if len(batch) < BATCH or not done:
+            break
+    return finished
+
+
+async def abort_orphans(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
+    """Abort multipart uploads that a lost answer to CreateMultipartUpload left beside the one that is used."""
+    batch = {
+        upload.id: upload
+        for upload in await uploads.claim_orphans(gateway.database, after_seconds=ORPHAN_SECONDS, limit=BATCH)
+    }
+
+    async def abort(upload_id: UUID) -> bool:
+        upload = batch[upload_id]
+        try:
+            found = await gateway.find_multipart_uploads(upload.object_key)
+            for orphan in set(found) - {upload.multipart_upload_id}:
+                with suppress(NoSuchUpload):
+                    await gateway.store.abort_multipart_upload(upload.object_key, orphan)
+        except GatewayError:
+            await uploads.mark_orphans(gateway.database, upload_id)
+            raise
+        return True
+
+    return await for_each_upload(list(batch), abort, semaphore=semaphore, failing="could not look for orphans")
 
 
 async def _part(removing: Awaitable[int]) -> int:
@@ -77,16 +167,3 @@ async def _part(removing: Awaitable[int]) -> int:
     except Exception:
         logger.exception("could not sweep everything")
     return 0
-
-
-async def _finish(gateway: Gateway, upload_id: UUID) -> bool:
-    return await resume(gateway, upload_id) is not None
-
-
-async def _clean(gateway: Gateway, upload_id: UUID) -> bool:
-    upload = await uploads.find_unscoped(gateway.database, upload_id)
-    if upload is None or upload.state not in CLEANABLE:
-        return False
-    await uploads.postpone_cleaning(gateway.database, upload_id)
-    await clean_up(gateway, upload)
-    return True

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from gateway.settings.ceilings import CeilingSettings
 from gateway.settings.common import SettingGroup
 from gateway.settings.database import DatabaseSettings
 from gateway.settings.development import DevelopmentSettings
@@ -21,6 +22,7 @@ from gateway.settings.webhooks import WebhookSettings
 GROUPS: tuple[type[SettingGroup], ...] = (
     ServerSettings,
     RateSettings,
+    CeilingSettings,
     DatabaseSettings,
     StoreSettings,
     PolicySettings,
@@ -36,6 +38,7 @@ GROUPS: tuple[type[SettingGroup], ...] = (
 class Settings(
     ServerSettings,
     RateSettings,
+    CeilingSettings,
     DatabaseSettings,
     StoreSettings,
     PolicySettings,
@@ -59,6 +62,6 @@ class Settings(
             raise ValueError("the download key needs both its id and its secret")
         if (self.s3_admin_access_key_id is None) != (self.s3_admin_secret_access_key is None):
             raise ValueError("the administration key needs both its id and its secret")
-        if self.keep_ended_seconds is not None and self.keep_ended_seconds < self.idempotency_seconds:
+        if self.keep_ended_seconds and self.keep_ended_seconds < self.idempotency_seconds:
             raise ValueError("GATEWAY_KEEP_ENDED_SECONDS is less than GATEWAY_IDEMPOTENCY_SECONDS")
         return self

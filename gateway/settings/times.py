@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gateway.settings.common import SettingGroup
+
+WEEK_SECONDS = 604_800
 
 
 class TimeSettings(SettingGroup):
@@ -54,10 +56,16 @@ class TimeSettings(SettingGroup):
         description="Time for which an `Idempotency-Key` is remembered, seconds. The IETF draft names none; Stripe "
         "uses 24 h.",
     )
-    keep_ended_seconds: int | None = Field(
-        None,
-        ge=604_800,
-        description="Time after which a rejected, aborted or expired upload is forgotten with its events, seconds. At"
-        " least a week, the longest life of an upload token, whose files are counted by these rows. Ready"
-        " uploads are always kept. Default: never.",
+    keep_ended_seconds: int = Field(
+        2_592_000,
+        ge=0,
+        description="Time after which a rejected, aborted or expired upload is forgotten with its events, seconds. At "
+        "least a week, the longest life of an upload token. Ready uploads are always kept. 0: all are kept for good.",
     )
+
+    @field_validator("keep_ended_seconds")
+    @classmethod
+    def _at_least_a_week(cls, value: int) -> int:
+        if 0 < value < WEEK_SECONDS:
+            raise ValueError(f"is less than a week ({WEEK_SECONDS}); 0 keeps ended uploads for good")
+        return value

@@ -62,10 +62,29 @@ class S3Store:
         checksum_algorithm: Literal["SHA256"] | None = None,
         content_disposition: str | None = None,
     ) -> str:
-        """Create a multipart upload and return the store's id for it.
+        """Create a multipart upload and return the store's id for it; see `open_multipart_upload`."""
+        opened = await self.open_multipart_upload(
+            key,
+            content_type=content_type,
+            metadata=metadata,
+            checksum_algorithm=checksum_algorithm,
+            content_disposition=content_disposition,
+        )
+        return opened[0]
 
-        AWS requires `checksum_algorithm` here for part checksums; the tested stores do not. If the first answer is
-        lost, the second try creates another upload; the sweep aborts the first one.
+    async def open_multipart_upload(
+        self,
+        key: str,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        checksum_algorithm: Literal["SHA256"] | None = None,
+        content_disposition: str | None = None,
+    ) -> tuple[str, bool]:
+        """Create a multipart upload; return the store's id for it, and whether more than one try was needed.
+
+        AWS requires `checksum_algorithm` here for part checksums; the tested stores do not. If the answer to the first
+        try is lost, the store may hold a second multipart upload of the key; the sweep aborts it.
         """
         headers = _object_headers(content_type, metadata)
         if content_disposition is not None:
@@ -75,7 +94,7 @@ class S3Store:
         answer = await self._transport.call(
             Call("CreateMultipartUpload", "POST", key, [("uploads", "")], headers, xml=True)
         )
-        return _required(answer, "CreateMultipartUpload", "UploadId")
+        return _required(answer, "CreateMultipartUpload", "UploadId"), answer.tries > 1
 
     async def upload_part(
         self,
@@ -123,6 +142,26 @@ class S3Store:
             # The second copy of the last part may be on the next page, so that part is requested again.
             marker = last - 1 if last - 1 > marker else last
         raise StoreError(operation="ListParts", message="too many pages")
+
+    async def held_bytes(self, key: str, multipart_upload_id: str) -> tuple[int, int]:
+        """Return the bytes of the newest part of each number, and of all copies that the store lists.
+
+        Raises NoSuchUpload.
+        """
+        newest: dict[int, StoredPart] = {}
+        total = marker = 0
+        for _ in range(_MAX_PAGES):
+            parts, truncated = await self._part_page(key, multipart_upload_id, marker)
+            for part in parts:
+                total += part.size_bytes
+                seen = newest.get(part.part_number)
+                if seen is None or part.last_modified >= seen.last_modified:
+                    newest[part.part_number] = part
+            last = max((part.part_number for part in parts), default=0)
+            if not truncated or last <= marker:
+                break
+            marker = last
+        return sum(part.size_bytes for part in newest.values()), total
 
     async def _part_page(self, key: str, multipart_upload_id: str, marker: int) -> tuple[list[StoredPart], bool]:
         pairs = [("max-parts", str(_PAGE)), ("uploadId", multipart_upload_id)]

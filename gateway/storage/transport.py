@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -85,6 +85,7 @@ class Answer:
     headers: CIMultiDictProxy[str]
     body: bytes
     xml: Element
+    tries: int = 1
 
 
 class _Sender:
@@ -160,7 +161,7 @@ class Transport:
         for attempt in range(attempts - 1):
             offset = self.clock.offset
             try:
-                return await self._once(call, budget)
+                return replace(await self._once(call, budget), tries=attempt + 1)
             except StoreUnavailable:
                 if budget.exhausted:
                     raise
@@ -171,7 +172,7 @@ class Transport:
             # Full jitter: clients that failed at the same time must not retry at the same time.
             ceiling = min(self._config.retry_cap_seconds, self._config.retry_base_seconds * 2**attempt)
             await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - spreading load, not a secret
-        return await self._once(call, budget)
+        return replace(await self._once(call, budget), tries=attempts)
 
     async def _once(self, call: Call, budget: ProgressBudget) -> Answer:
         progress = ProgressTimeout(budget)

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 
 from gateway.context import Gateway
 from gateway.domain.errors import (
-    GatewayError,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
@@ -27,7 +26,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.ports import IdempotentRequest
 from gateway.storage.errors import NoSuchUpload
-from gateway.uploads.expiry import expiry_of
+from gateway.uploads.intent import INTENT_LEASE_SECONDS, open_intent
 from gateway.uploads.sign import SignedPart, WantedPart, sign_parts
 
 FIRST_PARTS = 100
@@ -35,9 +34,6 @@ FIRST_PARTS = 100
 
 INTENT_SECONDS = 900.0
 """Time after which a create that never heard from the store is swept."""
-
-INTENT_LEASE_SECONDS = 60.0
-"""Time a process has for CreateMultipartUpload with its retries before a repeated request may take over."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:\s*;[\x20-\x7e]{0,128})?")
 
@@ -87,9 +83,10 @@ async def create(
     """Create an upload, or give the answer of an earlier request with the same key and body again.
 
     Raises Invalid, ExtensionNotAllowed, TooLarge, IdempotencyKeyReused, IdempotencyInProgress and Unavailable; with an
-    upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used. An upload that
-    is *sent_by_gateway* needs no URL. Any other raises StoreUnsafe while the store exposes files, and
-    PartChecksumsRequired where its parts need checksums and it has none.
+    upload token also Unauthenticated once it is revoked and TokenExhausted when all its files are used. At a ceiling of
+    the token, its key or its tenant it raises TooManyUploads or CreatesExhausted. An upload that is *sent_by_gateway*
+    needs no URL. Any other raises StoreUnsafe while the store exposes files, and PartChecksumsRequired where its parts
+    need checksums and it has none.
     """
     intent = _plan_upload(gateway, principal, wanted)
     checksums_error = None if sent_by_gateway else _missing_checksums(wanted)
@@ -103,10 +100,14 @@ async def create(
         since = gateway.now() - timedelta(seconds=gateway.policy.idempotency_seconds)
         request = IdempotentRequest(idempotency_key, wanted.digest(), since)
     written = await gateway.uploads.insert_intent(
-        intent, request, lease_seconds=INTENT_LEASE_SECONDS, checksums_error=checksums_error
+        intent,
+        request,
+        key_id=principal.key_id,
+        lease_seconds=INTENT_LEASE_SECONDS,
+        checksums_error=checksums_error,
     )
     if isinstance(written, Upload):
-        return _first_answer(gateway, await _open(gateway, written))
+        return _first_answer(gateway, await open_intent(gateway, written))
     if written.request_hash != wanted.digest():
         raise IdempotencyKeyReused
     return await _answer_again(gateway, principal, written.upload_id)
@@ -178,39 +179,6 @@ def _checksums(plan: PartPlan | None, given: str | Sequence[str] | None) -> tupl
     return tuple(given)
 
 
-async def _open(gateway: Gateway, intent: Upload) -> Upload:
-    """Open the upload in the store and record its answer.
-
-    The upload_id is also in the object's metadata: when the store's answer to complete is lost, it identifies the
-    object.
-    """
-    assert intent.lease_token is not None, "an intent is leased to its writer"
-    try:
-        multipart_upload_id = None if intent.on_disk else await _open_in_store(gateway, intent)
-    except GatewayError:
-        # A repeated request may then try again at once. Without one, the sweeper removes the intent.
-        await gateway.uploads.renew_lease(intent.id, token=intent.lease_token, seconds=0)
-        raise
-    opened = await gateway.uploads.open_upload(
-        intent.id,
-        multipart_upload_id=multipart_upload_id,
-        fence=intent.lease_token,
-        expires_at=expiry_of(gateway, intent),
-    )
-    if opened is None:
-        raise IdempotencyInProgress
-    return opened
-
-
-async def _open_in_store(gateway: Gateway, upload: Upload) -> str:
-    return await gateway.store.create_multipart_upload(
-        upload.object_key,
-        content_type=upload.content_type or "application/octet-stream",
-        metadata={"upload-id": str(upload.id)},
-        checksum_algorithm="SHA256" if upload.part_checksums else None,
-    )
-
-
 async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID) -> Created:
     upload = await gateway.uploads.find(principal, upload_id)
     if upload is None:
@@ -220,7 +188,7 @@ async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID)
         if taken is None:
             raise IdempotencyInProgress
         await _forget_lost(gateway, taken)
-        upload = await _open(gateway, taken)
+        upload = await open_intent(gateway, taken)
     return _first_answer(gateway, upload)
 
 

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.context import Gateway
-from gateway.domain.errors import Invalid, WrongState
+from gateway.domain.errors import Invalid, TokenExhausted, WrongState
+from gateway.domain.parts import S3_MIN_PART_SIZE
 from gateway.domain.principal import Principal
 from gateway.domain.upload import Upload
 from gateway.storage.presign import PartToSign, SignedRequest
@@ -22,6 +23,11 @@ MAX_PARTS_A_CALL = 1000
 
 SLICE = 100
 """Parts that are signed without a pause: about a millisecond."""
+URLS_PER_PART = 5
+"""URLs without a signed length for each 5 MiB that may be sent: clients sign a part again before each retry."""
+
+UNSIZED_SECONDS = 900
+"""Longest life of such a URL: clients of these protocols sign each part just before they send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,30 @@ async def sign(
         signed += sign_parts(gateway, upload, wanted[start : start + SLICE])
         # Signing is CPU alone: other requests come in between.
         await asyncio.sleep(0)
+        await _count_unsized(gateway, upload, wanted)
+    signed = sign_parts(gateway, upload, wanted)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:
         await gateway.uploads.remember_checksums(upload.id, checksums)
     return signed
+
+
+async def _count_unsized(gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart]) -> None:
+    """Raise TokenExhausted when more URLs without a signed length are asked for than the upload's bytes can need."""
+    count = sum(_known_size(upload, part) is None for part in wanted)
+    limit = upload.declared_size_bytes or upload.size_limit(gateway.policy.max_file_size)
+    most = URLS_PER_PART * (limit // S3_MIN_PART_SIZE + 1)
+    if count and not await gateway.uploads.count_unsized_urls(upload.id, count=count, most=most):
+        raise TokenExhausted(f"This upload was given {most} part URLs, which is more than {limit} bytes can need.")
+
+
+def _known_size(upload: Upload, part: WantedPart) -> int | None:
+    """Return the size of a part of an upload without a plan, where it follows from the size of the file.
+
+    A file of up to 5 MiB is one part: S3 takes no smaller part before the last one.
+    """
+    declared = upload.declared_size_bytes
+    return declared if declared is not None and declared <= S3_MIN_PART_SIZE and part.part_number == 1 else None
 
 
 def sign_parts(
@@ -100,10 +126,15 @@ def _sign_open(gateway: Gateway, upload: Upload, wanted: Sequence[WantedPart], s
     for part in wanted:
         if part.checksum_sha256 is not None:
             raise Invalid("This upload was created without sizes, so its parts cannot carry a checksum.")
-        request = gateway.presigner.upload_part_of_any_size(
-            upload.object_key, multipart_upload_id, part.part_number, seconds
-        )
-        signed.append(SignedPart(part.part_number, None, request))
+        size = _known_size(upload, part)
+        if size is not None:
+            to_sign = [PartToSign(part.part_number, size)]
+            [request] = gateway.presigner.part_urls(upload.object_key, multipart_upload_id, to_sign, seconds)
+        else:
+            request = gateway.presigner.upload_part_of_any_size(
+                upload.object_key, multipart_upload_id, part.part_number, min(seconds, UNSIZED_SECONDS)
+            )
+        signed.append(SignedPart(part.part_number, size, request))
     return signed
 
 

@@ -41,8 +41,9 @@ async def _aborted(api: Api, **options: Any) -> str:
     return upload_id
 
 
-async def test_checksums_and_progress_go_once_an_upload_is_final_and_clean(api: Api) -> None:
+async def test_checksums_and_progress_go_once_an_upload_is_final_and_clean(open_api: OpenApi) -> None:
     """Parts of what is open stay, and of what the store may still hold; the others' go, some time after the end."""
+    api: Api = await open_api(keep_ended_seconds=0)
     ids = {name: (await api.create(mp3_bytes()))["upload_id"] for name in ("open", "ready", "unclean")}
     database = api.gateway.database
     for upload_id in map(UUID, ids.values()):
@@ -121,12 +122,16 @@ async def test_a_sweep_forgets_tokens_that_ended(open_api: OpenApi) -> None:
     assert (await sweep(api.gateway))["forgotten_tokens"] == 1
 
 
-async def test_uploads_that_ended_badly_are_kept_for_good_by_default(api: Api) -> None:
-    """Uploads are the record: without a setting none is forgotten."""
-    upload_id = await _aborted(api)
-    await _age(api, days=3000)
-    assert (await sweep(api.gateway))["forgotten_uploads"] == 0
-    assert (await api.get(upload_id))["state"] == "aborted"
+async def test_j3_uploads_that_ended_badly_are_forgotten_after_thirty_days_by_default(open_api: OpenApi) -> None:
+    """Without a setting an aborted upload is kept for 30 days; with 0 it is kept for good."""
+    for changed, forgotten in (({}, 1), ({"keep_ended_seconds": 0}, 0)):
+        api: Api = await open_api(**changed)
+        await _aborted(api)
+        await sweep(api.gateway)
+        await _age(api, days=29)
+        assert (await sweep(api.gateway))["forgotten_uploads"] == 0
+        await _age(api, days=2)
+        assert (await sweep(api.gateway))["forgotten_uploads"] == forgotten
 
 
 async def test_uploads_that_ended_badly_are_forgotten_after_their_time(open_api: OpenApi) -> None:

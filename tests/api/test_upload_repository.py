@@ -70,7 +70,7 @@ class Case:
     async def opened(self, **changed: Any) -> Upload:
         """Give an open upload."""
         intent = self.intent(**changed)
-        assert isinstance(await self.uploads.insert_intent(intent, None, lease_seconds=60), Upload)
+        assert isinstance(await self.uploads.insert_intent(intent, None, key_id="key", lease_seconds=60), Upload)
         assert intent.lease_token is not None
         upload = await self.uploads.open_upload(
             intent.id, multipart_upload_id="m", fence=intent.lease_token, expires_at=intent.expires_at
@@ -148,7 +148,7 @@ async def test_an_opened_upload_is_found_as_it_was_written(case: Case) -> None:
 async def test_an_intent_is_opened_once_and_only_by_its_lease(case: Case) -> None:
     """Another lease token does not open it, and it is in no list before it is open."""
     intent = case.intent()
-    await case.uploads.insert_intent(intent, None, lease_seconds=60)
+    await case.uploads.insert_intent(intent, None, key_id="key", lease_seconds=60)
     assert await case.uploads.list_page(ACME, state=None, before=None, limit=10) == []
     answer = {"multipart_upload_id": "m", "expires_at": intent.expires_at}
     assert await case.uploads.open_upload(intent.id, fence=uuid4(), **answer) is None
@@ -163,15 +163,17 @@ async def test_an_idempotency_key_stands_for_one_upload_of_its_tenant(case: Case
     since = case.now() - timedelta(hours=1)
     first, second = case.intent(), case.intent()
     request = IdempotentRequest("k", b"hash", since)
-    assert await case.uploads.insert_intent(first, request, lease_seconds=60) == first
+    assert await case.uploads.insert_intent(first, request, key_id="key", lease_seconds=60) == first
     case.tick()
-    assert await case.uploads.insert_intent(second, request, lease_seconds=60) == EarlierRequest(first.id, b"hash")
+    assert await case.uploads.insert_intent(second, request, key_id="key", lease_seconds=60) == EarlierRequest(
+        first.id, b"hash"
+    )
     assert await case.uploads.find_unscoped(second.id) is None
     other = case.intent(tenant_id="other")
-    assert await case.uploads.insert_intent(other, request, lease_seconds=60) == other
+    assert await case.uploads.insert_intent(other, request, key_id="key", lease_seconds=60) == other
     later = IdempotentRequest("k", b"hash", case.now() + timedelta(hours=1))
     third = case.intent()
-    assert await case.uploads.insert_intent(third, later, lease_seconds=60) == third
+    assert await case.uploads.insert_intent(third, later, key_id="key", lease_seconds=60) == third
 
 
 async def test_a_transition_needs_its_state(case: Case) -> None:
@@ -342,7 +344,7 @@ async def test_an_expired_upload_is_not_received(case: Case) -> None:
     upload, intent = await case.opened(), case.intent()
     await case.overdue(upload.id)
     assert not await case.uploads.claim_receiver(upload.id, token=uuid4(), seconds=60)
-    await case.uploads.insert_intent(intent, None, lease_seconds=60)
+    await case.uploads.insert_intent(intent, None, key_id="key", lease_seconds=60)
     assert not await case.uploads.claim_receiver(intent.id, token=uuid4(), seconds=60)
 
 

@@ -83,7 +83,7 @@ async def _open_uploads(database: Database, count: int) -> list[str]:
             expires_at=now + timedelta(days=1),
         )
         async with database.connection() as connection:
-            await transitions.insert_intent(connection, intent, lease_seconds=60)
+            await transitions.insert_intent(connection, intent, key_id="bench", counted_bytes=1, lease_seconds=60)
         opened = {"multipart_upload_id": "m", "fence": intent.lease_token, "expires_at": intent.expires_at}
         assert await transitions.open_upload(database, upload_id, **opened) is not None
         made.append(upload_id)

@@ -105,6 +105,9 @@ class MemoryStore:
         await self._answered("CreateMultipartUpload")
         return f"m{self._count}"
 
+    async def open_multipart_upload(self, key: str, **options: Any) -> tuple[str, bool]:
+        return await self.create_multipart_upload(key, **options), False
+
     async def upload_part(self, key: str, multipart_upload_id: str, part_number: int, body: bytes, **_: Any) -> str:
         await self._call("UploadPart")
         self._open(key, multipart_upload_id).parts[part_number] = body

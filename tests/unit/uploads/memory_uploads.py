@@ -40,6 +40,7 @@ class MemoryUploads:
         self.checks_requested: list[UUID] = []
         self._assemblies: dict[UUID, list[StoredPart]] = {}
         self._checksums: dict[UUID, dict[int, str]] = {}
+        self._unsized: dict[UUID, int] = {}
         self._keys: dict[tuple[str, UUID | None, str], tuple[datetime, EarlierRequest]] = {}
         self._now = now
         self._wakeups = wakeups
@@ -93,6 +94,7 @@ class MemoryUploads:
         intent: Upload,
         request: IdempotentRequest | None,
         *,
+        key_id: str,
         lease_seconds: float,
         checksums_error: GatewayError | None = None,
     ) -> Upload | EarlierRequest:
@@ -122,7 +124,13 @@ class MemoryUploads:
         return intent
 
     async def open_upload(
-        self, upload_id: UUID, *, multipart_upload_id: str | None, fence: UUID, expires_at: datetime
+        self,
+        upload_id: UUID,
+        *,
+        multipart_upload_id: str | None,
+        fence: UUID,
+        expires_at: datetime,
+        orphans_possible: bool = False,
     ) -> Upload | None:
         upload = self.rows.get(upload_id)
         if upload is None or upload.state is not State.UPLOADING or upload.multipart_upload_id is not None:
@@ -138,6 +146,11 @@ class MemoryUploads:
             updated_at=self._now(),
         )
         return self._write(opened, "created")
+
+    async def count_unsized_urls(self, upload_id: UUID, *, count: int, most: int) -> bool:
+        """Count part URLs without a signed length."""
+        self._unsized[upload_id] = self._unsized.get(upload_id, 0) + count
+        return self._unsized[upload_id] <= most
 
     async def extend(self, upload_id: UUID, *, seconds: int, max_seconds: int) -> datetime | None:
         upload, now = self.rows.get(upload_id), self._now()
