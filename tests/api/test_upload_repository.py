@@ -295,7 +295,7 @@ async def test_an_open_upload_has_no_lease_to_take(case: Case) -> None:
     case.tick()
     assert await case.uploads.take_lease(upload.id, token=uuid4(), seconds=60) is None
     intent = case.intent()
-    await case.uploads.insert_intent(intent, None, lease_seconds=0)
+    await case.uploads.insert_intent(intent, None, key_id="key", lease_seconds=0)
     case.tick()
     assert await case.uploads.take_lease(intent.id, token=uuid4(), seconds=60) is not None
 
