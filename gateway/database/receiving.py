@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
+
+from psycopg.types.json import Jsonb
 
 from gateway.database.engine import Database
 from gateway.database.notify import NOTIFY_CHANNEL
@@ -89,6 +92,15 @@ FROM moved""",
         },
     )
     return row is not None
+
+
+async def add_metadata(database: Database, upload_id: UUID, metadata: Mapping[str, str], *, token: UUID) -> None:
+    """Add metadata that came after the file; a name that the upload or its token has already keeps its value."""
+    await database.execute(
+        """UPDATE uploads SET metadata = %(metadata)s || coalesce(metadata, '{}')
+        WHERE id = %(id)s AND state = 'uploading' AND stream_token = %(token)s""",
+        {"id": upload_id, "metadata": Jsonb(dict(metadata)), "token": token},
+    )
 
 
 async def release(database: Database, upload_id: UUID, *, token: UUID) -> None:

@@ -7,6 +7,10 @@ import unicodedata
 from urllib.parse import quote
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`{}~()@,\[\]=-]")
+_JOINERS = "\u200c\u200d"
+"""Persian words and emoji of several parts need these two; they change no direction."""
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _RFC8187_SAFE = "!#$&+-.^_`|~"
 
 
@@ -16,7 +20,7 @@ def attachment(filename: str) -> str:
     Quotes, backslashes, `%`, separators, CR, LF and other controls never reach the header as they are, so no name can
     end it; direction marks (U+202E shows `exe.mp3` for `3pm.exe`) are dropped from the name.
     """
-    name = "".join(char for char in filename if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    name = "".join(char for char in filename if char in _JOINERS or unicodedata.category(char) not in _INVISIBLE)
     name = name.replace("/", "_").replace("\\", "_").strip() or "file"
     plain = _NOT_PLAIN.sub("_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()).strip()
     if not plain or plain.startswith("."):

@@ -14,6 +14,7 @@ from gateway.context import Gateway
 from gateway.domain.errors import FileMismatch, FileRejected, Invalid, Unavailable
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
+from gateway.receiving.missing_names import name_of
 from gateway.receiving.session import Reception, Target
 from gateway.streaming import disk
 from gateway.streaming.buffers import Lease
@@ -23,7 +24,10 @@ from gateway.uploads.create import NewUpload, create
 SIZE_FIELD = "size_bytes"
 SHA256_FIELD = "sha256"
 FIELDS = frozenset({SIZE_FIELD, SHA256_FIELD})
-"""What a form may say beside its file, before or after it. A misspelt name is refused: its check would be left out."""
+"""Fields with a meaning of their own, before or after the file. All other fields are metadata of the upload."""
+
+MAX_METADATA = 32
+"""Fields that become metadata, as in the metadata of a JSON request."""
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _DECIMAL = re.compile(r"[0-9]{1,19}")
@@ -39,7 +43,7 @@ async def stream_form(gateway: Gateway, principal: Principal, boundary: str, bod
     """
     async with gateway.streams.slots.admit() as lease:
         form = _Form(gateway, principal, lease)
-        reader = FormReader(boundary, form.open_file)
+        reader = FormReader(boundary, form.open_file, single_fields=FIELDS)
         form.fields = reader.fields
         try:
             async for chunk in body:
@@ -67,17 +71,23 @@ class _Form:
         self._principal = principal
         self._lease = lease
         self._target: Target | None = None
+        self._first_metadata: dict[str, str] = {}
 
     async def open_file(self, part: FilePart) -> Target:
         """Create the upload when the file's name is known, which is before its first byte."""
         streams = self._gateway.streams
+        if SHA256_FIELD in self.fields:
+            # A field that cannot be right is refused before the file, not after it.
+            parse_sha256(self.fields[SHA256_FIELD])
         wanted = NewUpload(
-            filename=part.filename,
+            filename=name_of(part),
             size_bytes=self._declared_size(),
             content_type=part.content_type,
+            metadata=self._metadata(),
             cut_by_client=True,
             directory=str(streams.directory.absolute()) if streams.destination == "disk" else None,
         )
+        self._first_metadata = dict(wanted.metadata)
         created = await create(self._gateway, self._principal, wanted, sent_by_gateway=True)
         self.reception = Reception(self._gateway, created.upload, ends_with_request=True)
         # A file on disk can be hashed afterwards, when the sum comes behind it; one in the store only on its way.
@@ -89,15 +99,21 @@ class _Form:
         """Compare with what was declared, before or after the file, and complete."""
         assert self.reception is not None, "a form without a file does not get here"
         assert self._target is not None, "a form without a file does not get here"
-        unknown = self.fields.keys() - FIELDS
-        if unknown:
-            raise Invalid(f"The form has a field {min(unknown)[:64]!r}; {', '.join(sorted(FIELDS))} are known.")
         declared = self._declared_size()
         if declared is not None and declared != self._target.size_bytes:
             raise FileMismatch(f"The file has {self._target.size_bytes} bytes; {declared} were declared.")
         if SHA256_FIELD in self.fields:
             await check_sha256(self.fields[SHA256_FIELD], self._target, self.reception.upload)
+        late = {name: value for name, value in self._metadata().items() if name not in self._first_metadata}
+        if late:
+            await self.reception.add_metadata(late)
         return await self.reception.complete(self._principal)
+
+    def _metadata(self) -> dict[str, str]:
+        metadata = {name: value for name, value in self.fields.items() if name not in FIELDS}
+        if len(metadata) > MAX_METADATA:
+            raise Invalid(f"The form has more than {MAX_METADATA} fields.")
+        return metadata
 
     def _declared_size(self) -> int | None:
         text = self.fields.get(SIZE_FIELD)
@@ -108,8 +124,8 @@ class _Form:
         return int(text)
 
 
-async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
-    """Compare what was received with its declared SHA-256, hexadecimal or base64; raise Invalid or FileMismatch."""
+def parse_sha256(declared: str) -> str:
+    """Return a declared SHA-256, hexadecimal or base64, as hexadecimal digits; raise Invalid."""
     wanted = declared.strip()
     if not _HEX.fullmatch(wanted):
         try:
@@ -118,11 +134,17 @@ async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
             wanted = ""
         if not _HEX.fullmatch(wanted):
             raise Invalid("sha256 is neither 64 hexadecimal digits nor the base64 of 32 bytes.")
+    return wanted.lower()
+
+
+async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
+    """Compare what was received with its declared SHA-256; raise Invalid or FileMismatch."""
+    wanted = parse_sha256(declared)
     observed = target.sha256
     if observed is None:
         assert upload.path is not None, "only what is on disk is received without being hashed"
         observed = await asyncio.to_thread(disk.sha256_of, disk.temporary(Path(upload.path)))
-    if not hmac.compare_digest(observed, wanted.lower()):
+    if not hmac.compare_digest(observed, wanted):
         raise FileMismatch("The SHA-256 of the file is not the declared one.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -168,6 +169,10 @@ class Reception:
             notify_watchers=notify_watchers,
             bytes_per_second=bytes_per_second,
         )
+
+    async def add_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Add the fields of the form that came after its file."""
+        await receiving.add_metadata(self._gateway.database, self.upload.id, metadata, token=self.token)
 
     async def complete(self, principal: Principal) -> Upload:
         """Take the ordinary way of an upload whose parts are all there; raise Gone when it is not ours any more."""

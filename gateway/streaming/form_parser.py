@@ -1,4 +1,4 @@
-"""Read a multipart form with one file in it, and refuse whatever else a sender may think of.
+"""Read a multipart form with one file in it.
 
 The `multipart` package parses (docs/decisions tell why it and no other); targets are streaming-form-data's, so that
 each of them also works with that package's own parser.
@@ -6,21 +6,27 @@ each of them also works with that package's own parser.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from gateway.domain.errors import BodyTooLarge, Malformed
+from gateway.domain.errors import BodyTooLarge, Invalid, Malformed
+from gateway.streaming.form_headers import boundary_of, disposition_of
 from gateway.streaming.target import BaseTarget
 
+__all__ = ["FilePart", "FormReader", "boundary_of"]
+
 MOST_PARTS = 20
-"""A file and the fields beside it; the gateway knows fewer."""
+"""A file and the fields beside it."""
 
 MOST_FIELD_BYTES = 16 * 1024
 """Of all fields together."""
+
+MAX_FIELD_NAME = 64
+MAX_FIELD_VALUE = 1024
+"""Characters of a field's name and value, as of the metadata of an upload."""
 
 MOST_HEADERS = 8
 """Of one part; RFC 7578 knows three."""
@@ -28,57 +34,48 @@ MOST_HEADERS = 8
 MOST_HEADER_BYTES = 4096
 """Of one header: a file name of 1,024 bytes is 3 KiB when every byte is escaped."""
 
-OVERHEAD_BYTES = MOST_PARTS * MOST_HEADERS * MOST_HEADER_BYTES + MOST_FIELD_BYTES
+MOST_PREAMBLE_BYTES = 64
+"""Line ends and blanks before the first boundary: cpp-httplib and old aiohttp send one or two line ends."""
+
+MOST_EPILOGUE_BYTES = 1024
+"""Bytes after the last boundary: clients send line ends and blanks, mail programs a sentence."""
+
+OVERHEAD_BYTES = (
+    MOST_PARTS * MOST_HEADERS * MOST_HEADER_BYTES + MOST_FIELD_BYTES + MOST_PREAMBLE_BYTES + MOST_EPILOGUE_BYTES
+)
 """No form is larger than its file by more than this."""
 
-_MEDIA_TYPE = re.compile(r"multipart/form-data[ \t]*(;.*)", re.IGNORECASE)
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PARAMETER = re.compile(rf';[ \t]*({_WORD})=(?:"([^"\\]*)"|({_WORD}))[ \t]*')
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_DISPOSITION = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^\s;"]*)')
+HEAD_BYTES = 4096
+"""First bytes of a file without a name that are collected to find out its format."""
+
+NAMELESS = frozenset({"", "blob"})
+"""Names that say nothing: browsers call a Blob without a name `blob`."""
+
 _PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary"})
+_BLANKS = b"\r\n \t"
+_FIELD_TYPES = ("text/", "application/json", "application/x-www-form-urlencoded")
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """What the form says of its file."""
+    """The file as the form describes it; *head* are its first bytes where the name says nothing."""
 
     filename: str
     content_type: str | None
+    head: bytes = b""
 
 
 OpenFile = Callable[[FilePart], Awaitable[BaseTarget]]
 
 
-def boundary_of(content_type: str) -> str:
-    """Return the boundary that a Content-Type header names; raise Malformed for none, two or an unlawful one.
-
-    RFC 2046 allows 1 to 70 characters of a small set, quoted or not.
-    """
-    found = _MEDIA_TYPE.fullmatch(content_type[:1024].strip())
-    if found is None:
-        raise Malformed("The body must be multipart/form-data with a boundary.")
-    boundaries, position = [], 0
-    while position < len(found[1]):
-        parameter = _PARAMETER.match(found[1], position)
-        if parameter is None:
-            raise Malformed("The Content-Type header cannot be read.")
-        if parameter[1].lower() == "boundary":
-            boundaries.append(parameter[2] if parameter[3] is None else parameter[3])
-        position = parameter.end()
-    if len(boundaries) != 1 or not _BOUNDARY.fullmatch(boundaries[0]):
-        raise Malformed("The boundary is missing, given twice, longer than 70 characters or has unlawful ones.")
-    return boundaries[0]
-
-
 class FormReader:
     """Feed a form as it arrives; its file goes to the target that *open_file* returns.
 
-    Nothing may stand before the first boundary, and nothing but one line end behind the last. Raises Malformed and
-    BodyTooLarge, and whatever the target raises.
+    A field of *single_fields* may come once. Only line ends and blanks may stand before the first boundary, and a short
+    text after the last. Raises Malformed, Invalid and BodyTooLarge, and whatever the target raises.
     """
 
-    def __init__(self, boundary: str, open_file: OpenFile) -> None:
+    def __init__(self, boundary: str, open_file: OpenFile, *, single_fields: Collection[str] = ()) -> None:
         self.fields: dict[str, str] = {}
         self.file: FilePart | None = None
         self._parser = PushMultipartParser(
@@ -86,25 +83,34 @@ class FormReader:
             max_header_size=MOST_HEADER_BYTES,
             max_header_count=MOST_HEADERS,
             max_segment_count=MOST_PARTS,
+            # Keeps every byte of a file name, whatever its encoding.
+            header_charset="latin-1",
             strict=True,
         )
         self._open_file = open_file
+        self._single_fields = single_fields
         self._target: BaseTarget | None = None
         self._field: str | None = None
         self._value = bytearray()
         self._field_bytes = 0
+        self._nameless: FilePart | None = None
+        self._head = bytearray()
+        self._boundary = b"--" + boundary.encode()
         self._ender = b"\r\n--" + boundary.encode() + b"--"
-        self._beginning = b"--" + boundary.encode()
+        self._beginning = b""
+        self._begun = False
         self._carried = b""
         self._after: bytes | None = None
 
     async def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
         if self._after is not None:
-            self._behind(self._after + chunk)
+            self._check_epilogue(self._after + chunk)
             return
-        if self._beginning:
-            self._check_beginning(chunk)
+        if not self._begun:
+            chunk = self._skip_blanks(chunk)
+            if not chunk:
+                return
         in_a_file, part_ended = self._target is not None, False
         try:
             for event in self._parser.parse(chunk):
@@ -130,46 +136,81 @@ class FormReader:
         if self.file is None:
             raise Malformed("The form has no file in it.")
 
-    def _check_beginning(self, chunk: bytes) -> None:
-        """Refuse a preamble: RFC 2046 lets mail have one, and no client of HTTP sends any."""
-        expected, self._beginning = self._beginning[: len(chunk)], self._beginning[len(chunk) :]
-        if not chunk.startswith(expected):
+    def _skip_blanks(self, chunk: bytes) -> bytes:
+        """Return the form from its first boundary on, or nothing while it has not come whole."""
+        head = self._beginning + chunk
+        stripped = head.lstrip(_BLANKS)
+        if len(head) - len(stripped) > MOST_PREAMBLE_BYTES or not self._boundary.startswith(
+            stripped[: len(self._boundary)]
+        ):
             raise Malformed("The body does not begin with its boundary.")
+        if len(stripped) < len(self._boundary):
+            self._beginning = head
+            return b""
+        self._begun, self._beginning = True, b""
+        return stripped
 
     def _look_for_end(self, chunk: bytes) -> None:
         seen = self._carried + chunk
         index = seen.find(self._ender)
         if index >= 0:
-            self._behind(seen[index + len(self._ender) :])
+            self._check_epilogue(seen[index + len(self._ender) :])
 
-    def _behind(self, rest: bytes) -> None:
-        if not b"\r\n".startswith(rest):
-            raise Malformed("The form goes on behind its last boundary.")
+    def _check_epilogue(self, rest: bytes) -> None:
+        """Accept a short text after the last boundary; refuse another boundary: a second reader might go on there."""
+        if len(rest) > MOST_EPILOGUE_BYTES:
+            raise Malformed(f"The form goes on for more than {MOST_EPILOGUE_BYTES} bytes after its last boundary.")
+        if self._boundary in rest:
+            raise Malformed("The form goes on after its last boundary.")
         self._after = rest
 
     async def _begin(self, segment: MultipartSegment) -> None:
+        content_type = segment.header("Content-Type")
         _refuse_tricks(segment)
-        name, filename = segment.name or "", segment.filename
-        if filename is None:
-            if name in self.fields:
-                raise Malformed(f"The form has the field {name[:64]!r} twice.")
-            self._field = name
-            self._value.clear()
+        disposition = disposition_of(segment.header("Content-Disposition") or "")
+        if disposition.filename is None and _is_field(content_type):
+            self._begin_field(disposition.name)
             return
+        part = FilePart(disposition.filename or "", content_type)
+        if part.filename in NAMELESS:
+            # An unused file input of a page has neither a name nor a byte.
+            self._nameless = part
+            self._head.clear()
+            return
+        await self._begin_file(part)
+
+    def _begin_field(self, name: str) -> None:
+        if len(name) > MAX_FIELD_NAME or "\x00" in name:
+            raise Invalid(f"A field of the form has a name of more than {MAX_FIELD_NAME} characters.")
+        self._field = name
+        self._value.clear()
+
+    async def _begin_file(self, part: FilePart) -> None:
         if self.file is not None:
             raise Malformed("The form has more than one file.")
-        if not filename:
-            raise Malformed("No file was chosen.")
-        self.file = FilePart(filename, segment.header("Content-Type"))
-        self._target = await self._open_file(self.file)
-        self._target.set_multipart_filename(filename)
-        if self.file.content_type:
-            self._target.set_multipart_content_type(self.file.content_type)
+        self.file = part
+        self._target = await self._open_file(part)
+        self._target.set_multipart_filename(part.filename)
+        if part.content_type:
+            self._target.set_multipart_content_type(part.content_type)
         await self._target.astart()
+
+    async def _begin_nameless(self, part: FilePart) -> None:
+        head = bytes(self._head)
+        self._nameless = None
+        self._head.clear()
+        await self._begin_file(FilePart(part.filename, part.content_type, head))
+        assert self._target is not None, "a file that was begun has a target"
+        await self._target.adata_received(head)
 
     async def _data(self, piece: bytes) -> None:
         if self._target is not None:
             await self._target.adata_received(piece)
+            return
+        if self._nameless is not None:
+            self._head += piece
+            if len(self._head) >= HEAD_BYTES:
+                await self._begin_nameless(self._nameless)
             return
         self._field_bytes += len(piece)
         if self._field_bytes > MOST_FIELD_BYTES:
@@ -177,25 +218,41 @@ class FormReader:
         self._value += piece
 
     async def _end(self) -> None:
+        if self._nameless is not None:
+            if not self._head:
+                self._nameless = None
+                return
+            await self._begin_nameless(self._nameless)
         if self._target is not None:
             target, self._target = self._target, None
             await target.afinish()
         elif self._field is not None:
-            try:
-                self.fields[self._field] = self._value.decode()
-            except UnicodeDecodeError as exc:
-                raise Malformed(f"The field {self._field[:64]!r} is not UTF-8.") from exc
+            self._end_field(self._field)
             self._field = None
+
+    def _end_field(self, name: str) -> None:
+        try:
+            value = self._value.decode()
+        except UnicodeDecodeError as exc:
+            raise Malformed(f"The field {name!r} is not UTF-8.") from exc
+        if len(value) > MAX_FIELD_VALUE or "\x00" in value:
+            raise Invalid(f"The field {name!r} has more than {MAX_FIELD_VALUE} characters, or a NUL.")
+        if name in self._single_fields and name in self.fields:
+            raise Malformed(f"The form has the field {name!r} twice.")
+        if name:
+            # Check boxes of one name: a list, as HTTP writes a header that is given twice.
+            self.fields[name] = f"{self.fields[name]}, {value}" if name in self.fields else value
+
+
+def _is_field(content_type: str | None) -> bool:
+    """Return whether a part without a file name is a field: .NET writes a text type for fields; a Blob has its own."""
+    return content_type is None or content_type.strip().lower().startswith(_FIELD_TYPES) or not content_type.strip()
 
 
 def _refuse_tricks(segment: MultipartSegment) -> None:
-    """Refuse what two readers could read in two ways: a parameter or a header given twice, an encoded body."""
+    """Refuse a part that two readers could read in two ways: a header given twice, an encoded body."""
     headers = Counter(name for name, _ in segment.headerlist)
-    disposition = segment.header("Content-Disposition") or ""
-    parameters = Counter(name.lower() for name in _DISPOSITION.findall(disposition))
-    if max(headers.values()) > 1 or max(parameters.values(), default=0) > 1:
-        raise Malformed("A part of the form has a header or a parameter twice.")
-    if "filename*" in parameters:
-        raise Malformed("filename* has no place in a form (RFC 7578): send filename in UTF-8.")
+    if max(headers.values()) > 1:
+        raise Malformed("A part of the form has a header twice.")
     if (segment.header("Content-Transfer-Encoding") or "binary").strip().lower() not in _PLAIN_ENCODINGS:
         raise Malformed("A part of the form is encoded: send it as it is.")

@@ -87,13 +87,6 @@ async def test_a_declared_size_is_checked(served: Served, place: str, declared: 
     await served.assert_nothing_left()
 
 
-async def test_a_misspelt_field_is_not_overlooked(served: Served) -> None:
-    """A field that the gateway does not know is 422: its check would silently be left out."""
-    answer = await served.raw_form(form_body(large_mp3(50_000), before={"sha265": "0" * 64}))
-    assert answer.status == 422, answer.body
-    await served.assert_nothing_left()
-
-
 async def test_a_rejected_file_is_told_and_gone(served: Served) -> None:
     """A file that is not what its name says is 422 with its upload_id and the reason, and its bytes are deleted."""
     answer = await served.form(HTML)
@@ -115,7 +108,6 @@ async def test_c1_no_name_of_a_client_becomes_a_path(served: Served, filename: s
     assert answer.status == 201, answer.body
     told = answer.json()
     place = Path(told.get("path") or told["object_key"])
-    # A key in the store has a random suffix as well; a path on the disk has none.
     assert re.fullmatch(rf"{told['upload_id']}(-[0-9a-f]{{32}})?\.mp3", place.name)
     assert all(name == place.name for name in served.all_files())
 

@@ -137,7 +137,6 @@ HOSTILE_HEADERS = {
     "line ends that are none": lambda: iter([form_body(FILE).replace(b"\r\n", b"\n")]),
     "a header that is none": lambda: iter([b"--%s\r\nnonsense\r\n\r\n" % BOUNDARY]),
     "a header continued": lambda: iter([form_body(FILE).replace(b"; filename", b";\r\n filename")]),
-    "a header in latin-1": lambda: iter([form_body(FILE).replace(b"tone", b"t\xf6ne")]),
     "NUL in a header": lambda: iter([form_body(FILE).replace(b"tone", b"to\x00ne")]),
 }
 
@@ -202,9 +201,9 @@ BROKEN = {
     "cut in a header": HEAD[:50],
     "nothing at all": b"",
     "two files": form_body(FILE)[: -len(BOUNDARY) - 6] + form_body(FILE),
-    "text behind the end": form_body(FILE) + b"PS: thank you",
+    "a page of text after the end": form_body(FILE) + b"PS: thank you. " * 100,
     "a second form behind the first": form_body(FILE) + form_body(FILE),
-    "a line end too many": form_body(FILE) + b"\r\n",
+    "1,025 line feeds after the end": form_body(FILE) + b"\n" * 1025,
     "filename twice": form_body(FILE).replace(b'; filename="', b'; filename="a.mp3"; filename="'),
     "filename and filename*": form_body(FILE).replace(b'; filename="', b"; filename*=UTF-8''a.exe; filename=\""),
     "name twice": form_body(FILE).replace(b'name="file"', b'name="file"; name="size_bytes"'),
@@ -221,7 +220,7 @@ BROKEN = {
     "no file chosen": form_body(b"", filename=""),
     "an empty file": form_body(b""),
     "an empty form": b"--%s--\r\n" % BOUNDARY,
-    "a field twice": form_body(FILE, before={"sha256": "a"}, after={"sha256": "b"}),
+    "a field twice": form_body(FILE, before={"size_bytes": "1"}, after={"size_bytes": "1"}),
     "a field that is not UTF-8": form_body(FILE).replace(
         b"--%s\r\n" % BOUNDARY,
         b'--%s\r\nContent-Disposition: form-data; name="sha256"\r\n\r\n\xff\r\n--%s\r\n' % (BOUNDARY, BOUNDARY),

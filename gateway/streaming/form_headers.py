@@ -1,0 +1,136 @@
+"""Read the headers of a multipart form as real clients write them.
+
+RFC 7578 allows one spelling of a file name. Clients in use send five: UTF-8 bytes, WHATWG's `%22`, RFC 8187's
+`filename*` (.NET), RFC 2047's encoded words (Spring, old .NET) and percent-encoding (aiohttp).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header
+from urllib.parse import unquote_to_bytes
+
+from gateway.domain.errors import Malformed
+
+MAX_HEADER_CHARACTERS = 4096
+
+_MEDIA_TYPE = re.compile(r"multipart/form-data[ \t]*(;.*)?", re.IGNORECASE)
+_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
+_SEPARATOR = re.compile(r"[ \t]*(?:;[ \t]*)*")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+_ENCODED_WORD = re.compile(r"=\?[A-Za-z0-9_-]{1,40}\?[QqBb]\?[^?\s]{0,2048}\?=")
+_PERCENT_ENCODED = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
+_EXTENDED = re.compile(r"([A-Za-z0-9_-]{1,40})'[^']{0,40}'(.*)")
+_ESCAPED = re.compile(r'\\(["\\])')
+_CHARSETS = frozenset({"utf-8", "utf8", "iso-8859-1", "us-ascii", "windows-1252"})
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """The name of a part and of its file; a filename of None says that the part is a field."""
+
+    name: str
+    filename: str | None
+
+
+def boundary_of(content_type: str) -> str:
+    """Return the boundary that a Content-Type header names.
+
+    RFC 2046 allows 1 to 70 characters of a small set. The value may be unquoted with `=` or `:` in it, the parameter in
+    any case, and a `;` at the end. Raises Malformed for none, two or one with other characters.
+    """
+    found = _MEDIA_TYPE.fullmatch(content_type[:1024].strip())
+    if found is None:
+        raise Malformed("The body must be multipart/form-data with a boundary.")
+    parameters = _parameters(found[1] or "")
+    boundaries = [value for name, value in parameters if name == "boundary"]
+    if len(boundaries) != 1 or not _BOUNDARY.fullmatch(boundaries[0]):
+        raise Malformed("The boundary is missing, given twice, longer than 70 characters or has other characters.")
+    return boundaries[0]
+
+
+def disposition_of(header: str) -> Disposition:
+    """Read a Content-Disposition header whose bytes were decoded as Latin-1.
+
+    `filename*` wins over `filename`. Raises Malformed for a parameter that is given twice: two readers could read it in
+    two ways.
+    """
+    _, separator, rest = header[:MAX_HEADER_CHARACTERS].partition(";")
+    parameters = _parameters(separator + rest)
+    if max(Counter(name for name, _ in parameters).values(), default=0) > 1:
+        raise Malformed("A part of the form has a parameter twice.")
+    values = dict(parameters)
+    filename = _extended(values["filename*"]) if "filename*" in values else None
+    if filename is None and ("filename" in values or "filename*" in values):
+        filename = _without_path(_plain(values.get("filename", "")))
+    return Disposition(_text(values.get("name", "")), filename)
+
+
+def _parameters(text: str) -> list[tuple[str, str]]:
+    """Return the parameters in `; name=value; …`, names in lower case; raise Malformed for a text that is none."""
+    found, position = [], 0
+    while (parameter := _PARAMETER.match(text, position)) is not None:
+        quoted, token = parameter[2], parameter[3]
+        value = token.strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        found.append((parameter[1].lower(), value))
+        position = parameter.end()
+    if not _SEPARATOR.fullmatch(text, position):
+        raise Malformed("The parameters of a header cannot be read.")
+    return found
+
+
+def _text(latin: str) -> str:
+    """Decode the bytes of a header: UTF-8, else what an old Windows program would mean by them."""
+    raw = latin.encode("latin-1", "replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _plain(latin: str) -> str:
+    """Decode a `filename` in any of the spellings that clients use."""
+    text = _text(latin)
+    if (words := _encoded_words(text)) is not None:
+        return words
+    if "%" in text and _PERCENT_ENCODED.fullmatch(text):
+        try:
+            return unquote_to_bytes(text).decode()
+        except UnicodeDecodeError:
+            return text
+    # WHATWG: browsers escape these three and nothing else.
+    return text.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
+
+
+def _encoded_words(text: str) -> str | None:
+    """Decode RFC 2047's `=?utf-8?B?…?=`, several of them too; None for a text that has none or a broken one."""
+    if not text.startswith("=?") or not _ENCODED_WORD.match(text):
+        return None
+    try:
+        pieces = decode_header(text)
+        return "".join(
+            piece if isinstance(piece, str) else piece.decode(charset or "ascii") for piece, charset in pieces
+        )
+    except (HeaderParseError, LookupError, ValueError):
+        return None
+
+
+def _extended(value: str) -> str | None:
+    """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; None for a value that is none."""
+    found = _EXTENDED.fullmatch(value)
+    if found is None or found[1].lower() not in _CHARSETS:
+        return None
+    try:
+        return _without_path(unquote_to_bytes(found[2]).decode(found[1]))
+    except (UnicodeDecodeError, LookupError):
+        return None
+
+
+def _without_path(filename: str) -> str:
+    r"""Remove the folders of a Windows path, which old clients send: `C:\talks\talk.mp3`."""
+    if filename[1:3] == ":\\" or filename[:2] == "\\\\":
+        return filename.rpartition("\\")[2]
+    return filename
