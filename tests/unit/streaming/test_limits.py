@@ -18,7 +18,6 @@ BOUNDARIES = {
     "multipart/form-data; boundary=" + "a" * 70: "a" * 70,
     'multipart/form-data; boundary="a b"': "a b",
     'multipart/form-data; boundary="a b "': None,
-    "multipart/form-data; boundary=a b": None,
     'multipart/form-data; boundary="abc': None,
     'multipart/form-data; boundary="a\\"bc"': None,
     "multipart/form-data; boundary=abc; boundary=abd": None,
