@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,12 +21,13 @@ from gateway.detection import ClamdScanner, Scanner
 from gateway.domain.ceilings import Ceiling, Ceilings
 from gateway.domain.origins import origin_of
 from gateway.domain.parts import S3_MAX_PARTS, PartBounds
-from gateway.domain.policy import Policy
+from gateway.domain.policy import FileRules, Policy
 from gateway.events.feeds import Feeds
 from gateway.events.wakeups import Wakeups
 from gateway.outbound.public_http import WebhookSender
 from gateway.outbound.webhook_signing import WebhookSecrets
 from gateway.settings import Settings
+from gateway.settings.policy import PolicySettings
 from gateway.startup.probes import ProbeTargets
 from gateway.storage.admin import multipart_uploads_of
 from gateway.storage.clock import StoreClock
@@ -50,12 +51,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def file_rules_of(settings: PolicySettings) -> FileRules:
+    """Take the rules for one file out of the settings."""
+    return FileRules(
+        max_file_size=settings.max_file_size,
+        allowed_extensions=frozenset(settings.allowed_upload_extensions),
+        extension_mismatch=settings.extension_mismatch,
+        require_audio=settings.require_audio,
+        min_duration_seconds=settings.min_duration_seconds,
+        max_duration_seconds=settings.max_duration_seconds,
+    )
+
+
 def policy_of(settings: Settings) -> Policy:
     """Take the limits out of the settings."""
     return Policy(
-        max_file_size=settings.max_file_size,
-        allowed_extensions=frozenset(settings.allowed_upload_extensions),
-        type_mismatch=settings.type_mismatch,
+        **asdict(file_rules_of(settings)),
         part_bounds=PartBounds(settings.min_part_size, settings.max_part_size, settings.target_part_count),
         part_url_seconds=settings.part_url_seconds,
         download_url_seconds=settings.download_url_seconds,

@@ -74,6 +74,8 @@ EXAMPLES = {
     "GATEWAY_DATABASE_DIRECT_URL": "postgresql://gateway@10.0.0.5:5432/gateway",
     "GATEWAY_S3_PUBLIC_ENDPOINT": "https://store.example.com",
     "GATEWAY_CLAMD_ADDRESS": "tcp://127.0.0.1:3310",
+    "GATEWAY_MIN_DURATION_SECONDS": "1",
+    "GATEWAY_MAX_DURATION_SECONDS": "14400",
     "GATEWAY_KEEP_ENDED_SECONDS": "30d",
     "GATEWAY_UPLOAD_STREAM_TENANT_FILES": "8",
     "GATEWAY_DEV_KEY": "a-key-for-development",

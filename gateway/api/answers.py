@@ -42,10 +42,21 @@ def upload_answer(upload: Upload, principal: Principal) -> dict[str, Any]:
         "metadata": upload.metadata,
         "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,
         "detection": upload.detection,
+        **observed_answer(upload),
         "can_download": can_download(principal, upload),
         "created_at": upload.created_at,
         "updated_at": upload.updated_at,
         "expires_at": upload.expires_at,
+    }
+
+
+def observed_answer(upload: Upload) -> dict[str, Any]:
+    """Return the facts about the checked bytes that a caller acts on; None before the check."""
+    detection = upload.detection or {}
+    return {
+        "complete": detection.get("complete"),
+        "extension_mismatch": detection.get("extension_mismatch"),
+        "suggested_filename": detection.get("suggested_filename"),
     }
 
 

@@ -19,6 +19,7 @@ from gateway.api import (
     docs_page,
     health,
     host_check,
+    inspect,
     models,
     openapi,
     page,
@@ -101,6 +102,7 @@ def create_app(settings: Settings, authenticate: Authenticate | None = None, *, 
 
 def _include_routes(app: FastAPI, settings: Settings) -> None:
     app.include_router(uploads.router)
+    app.include_router(inspect.router)
     app.include_router(watching.router)
     app.include_router(receiving.router)
     app.include_router(upload_tokens.router)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.domain.policy import DEFAULT_POLICY
 from gateway.domain.rejection import RejectionCode
@@ -21,6 +21,9 @@ MetadataName = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=1024)]
 
 
+Hint = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
+
+
 class Strict(BaseModel):
     """Take JSON's own types only ("7", 7.0 and true are no sizes) and no unknown field."""
 
@@ -32,7 +35,9 @@ class CreateUpload(Strict):
 
     filename: str = Field(min_length=1, max_length=1024, examples=["interview.mp3"])
     size_bytes: int = Field(description="Exact size of the file, bytes.", examples=[73400320])
-    content_type: str | None = Field(None, max_length=255, examples=["audio/mpeg"])
+    content_type: Hint = Field(
+        None, examples=["audio/mpeg"], description="A guess of the client. The bytes decide; no value is an error."
+    )
     part_size_bytes: int | None = Field(None, description="Wish for a part size, 5 MiB to 5 GiB.")
     metadata: dict[MetadataName, MetadataValue] = Field(
         default_factory=dict, max_length=32, description="Kept with the upload and given back; never sent to the store."
@@ -192,6 +197,9 @@ class Upload(BaseModel):
     metadata: dict[str, Any]
     rejection: Rejection | None
     detection: dict[str, Any] | None
+    complete: bool | None = Field(None, description="false: it plays but was cut. null: its format does not tell.")
+    extension_mismatch: bool | None = Field(None, description="true: the extension does not fit the bytes.")
+    suggested_filename: str | None = Field(None, description="The name with the extension that fits the bytes.")
     can_download: bool = Field(
         description="Whether you may download it now: it is ready, in the store, and an upload token allows downloads."
     )
@@ -230,3 +238,42 @@ class Download(BaseModel):
 
     url: str
     expires_at: datetime
+
+
+class FileRange(Strict):
+    """Send the bytes of one range of the file."""
+
+    start: int = Field(ge=0, description="Offset of the first byte.")
+    data: str = Field(max_length=360_000, description="The bytes in Base64.")
+
+
+class InspectFile(Strict):
+    """Ask whether a file would be accepted: its name, its size and the bytes that are known so far."""
+
+    filename: str = Field(min_length=1, max_length=1024, examples=["interview.mp3"])
+    size_bytes: int = Field(description="Exact size of the file, bytes.", examples=[73400320])
+    ranges: list[FileRange] = Field(
+        default_factory=list,
+        max_length=24,
+        description="The first 34 KiB and the last 66 KiB answer nearly every file at once. At most 256 KiB in all.",
+    )
+
+
+class WantedRange(BaseModel):
+    """A range that the check needs."""
+
+    start: int
+    length: int
+
+
+class Inspection(BaseModel):
+    """The answer that an upload of the file would get, or the ranges that are missing for it. It binds nobody."""
+
+    accepted: bool | None = Field(description="null: send the wanted ranges together with those of before.")
+    rejection: Rejection | None
+    content_type: str | None
+    complete: bool | None
+    extension_mismatch: bool | None
+    suggested_filename: str | None
+    detection: dict[str, Any] | None
+    wanted: list[WantedRange]

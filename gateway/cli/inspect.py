@@ -7,7 +7,6 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,9 +42,9 @@ def inspect(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each target.")] = False,
 ) -> None:
-    """Say what each file is, which check refused it, and why.
+    """Say whether each file would be accepted, as the gateway of these settings would, and why not.
 
-    A file is read here and nothing is sent; for an upload the gateway is asked what it found.
+    A local file is read and nothing is sent. For an upload id, the gateway is asked for the answer of its check.
 
     Exit codes: 0 everything is accepted, 1 something is refused, 2 a target is neither a file nor an upload,
     3 the gateway did not answer.
@@ -55,7 +54,7 @@ def inspect(
     for target in targets:
         try:
             answer = _of_file(target) if Path(target).is_file() else _of_upload(target, url, key)
-            code = max(code, ACCEPTED if answer["accepted"] and not answer.get("mismatch") else REFUSED)
+            code = max(code, ACCEPTED if answer["accepted"] and not answer.get("rejection") else REFUSED)
         except _Failed as failure:
             answer = {"target": target, "accepted": False, "check": None, "reason": str(failure)}
             code = max(code, failure.code)
@@ -70,19 +69,31 @@ def inspect(
 
 def _of_file(target: str) -> dict[str, Any]:
     if find_spec("puremagic") is None:
-        raise _Failed("looking into a file needs the server's packages: pip install 'upload-gateway[server]'", USAGE)
+        raise _Failed("reading a file needs the server's packages: pip install 'upload-gateway[server]'", USAGE)
+    from gateway.bootstrap import file_rules_of
     from gateway.detection import inspect_file
-    from gateway.domain.media_types import match
+    from gateway.domain.errors import GatewayError
+    from gateway.domain.policy import check_extension, check_size
+    from gateway.settings.policy import PolicySettings
+    from gateway.uploads.decide import decide
 
     path = Path(target)
+    rules = file_rules_of(PolicySettings())
     try:
-        verdict = inspect_file(path)
+        decision = decide(rules, path.name, inspect_file(path))
+        size = path.stat().st_size
     except OSError as exc:
         raise _Failed(f"the file cannot be read: {exc.strerror}", USAGE) from exc
-    mismatch = None
-    if verdict.accepted and verdict.family and verdict.media_type and verdict.kind:
-        mismatch = match(verdict.family, verdict.media_type, verdict.kind, path.suffix, None)
-    return {"target": target, **verdict.to_dict(), "mismatch": asdict(mismatch) if mismatch else None}
+    rejection = decision.rejection
+    code, detail = (rejection.code, rejection.detail) if rejection else (None, None)
+    try:
+        check_extension(path.name, rules)
+        if size:
+            check_size(size, rules)
+    except GatewayError as exc:
+        code, detail = exc.code, exc.detail
+    shown = {"code": code, "detail": detail} if code else None
+    return {"target": target, **decision.to_dict(), "rejection": shown}
 
 
 def _of_upload(target: str, url: str, key: str) -> dict[str, Any]:
@@ -94,12 +105,12 @@ def _of_upload(target: str, url: str, key: str) -> dict[str, Any]:
         raise _Failed("an API key is needed: set GATEWAY_API_KEY", USAGE)
     upload = _ask(upload_id, url, key)
     detection = upload.get("detection")
-    rejection = upload.get("rejection") or {}
+    rejection = upload.get("rejection")
     if detection is None:
-        reason = rejection.get("detail") or f"the upload is {upload.get('state')}; its bytes have not been looked at"
-        return {"target": target, "state": upload.get("state"), "accepted": False, "check": None, "reason": reason}
-    mismatch = rejection if rejection and detection.get("accepted") else None
-    return {"target": target, "state": upload.get("state"), **detection, "mismatch": mismatch}
+        state = upload.get("state")
+        reason = (rejection or {}).get("detail") or f"the upload is {state}; its bytes were not checked yet"
+        return {"target": target, "state": state, "accepted": False, "check": None, "reason": reason}
+    return {"target": target, "state": upload.get("state"), **detection, "rejection": rejection}
 
 
 def _ask(upload_id: uuid.UUID, url: str, key: str) -> Mapping[str, Any]:
@@ -130,16 +141,26 @@ def _show(answers: list[dict[str, Any]]) -> None:
         table.add_row(*(_plain(cell) for cell in _row(answer)))
     console.print(table)
     for answer in answers:
-        reason = answer.get("reason") or (answer.get("mismatch") or {}).get("detail")
+        reason = answer.get("reason") or (answer.get("rejection") or {}).get("detail") or _note(answer)
         if reason:
             console.print(_plain(f"{Path(answer['target']).name}: {reason}"), markup=False, highlight=False)
+
+
+def _note(answer: Mapping[str, Any]) -> str | None:
+    """Say what is odd about an accepted file."""
+    notes = []
+    if answer.get("complete") is False:
+        notes.append("The file plays but was cut.")
+    if answer.get("suggested_filename"):
+        notes.append(f"A name that fits: {answer['suggested_filename']}")
+    return " ".join(notes) or None
 
 
 def _row(answer: Mapping[str, Any]) -> tuple[str, ...]:
     tracks = answer.get("tracks") or ()
     verdict = "accepted" if answer["accepted"] else f"refused: {answer.get('check') or 'no verdict'}"
-    if answer["accepted"] and answer.get("mismatch"):
-        verdict = f"refused: {answer['mismatch'].get('code')}"
+    if answer["accepted"] and answer.get("rejection"):
+        verdict = f"refused: {answer['rejection'].get('code')}"
     seconds = answer.get("duration_seconds")
     return (
         answer["target"],

@@ -40,15 +40,20 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xca(?=\xfe\xba\xbe\x00\x00\x00[\x02-\x04\x2d-\x50])"), "a Java or macOS program"),
     # A web server runs these wherever they stand in a file that it takes for a script: PHP, JSP, ASP.
     (re.compile(rb"_(?=_halt_compiler\s*\(\s*\))", re.IGNORECASE), _SERVER_CODE),
-    (re.compile(rb"<(?=\?php\s|\?=[\x20-\x7e\s]{6}|%[@!=\s]?[\x20-\x7e\s]{8,400}%>)", re.IGNORECASE), _SERVER_CODE),
+    (
+        re.compile(
+            rb"<(?=\?php\s|\?=[\x20-\x7e\s]{6}|%(?:[@!=]|\s)[\x20-\x7e\s]{12}|%[a-z]{3}[\x20-\x7e\s]{12}(?<!UUU))",
+            re.IGNORECASE,
+        ),
+        _SERVER_CODE,
+    ),
 )
 # Text that a browser or a shell runs, or that leads FFmpeg and players to other files or hosts. In a tag it is text.
 _TEXTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (
         re.compile(
             rb"<(?:script[\s>/]|html[\s>/]|!doctype\s+(?:html|svg)|(?:svg|body)[\s>/][\x20-\x7e\s]{4}|iframe[\s>/]"
-            rb"|(?:object|embed)\s[\x20-\x7e\s]{8}|hta:[a-z]{4}"
-            rb"|[a-z]{1,16}[\s/][\x20-\x7e\s]{0,200}?(?:[\s/]on[a-z]{4,12}\s*=|javascript:))",
+            rb"|(?:object|embed)\s[\x20-\x7e\s]{8}|hta:[a-z]{4})",
             re.IGNORECASE,
         ),
         "a web page or a script",
@@ -60,6 +65,14 @@ _TEXTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"f(?=fconcat version \d)"), "a list of other files (ffconcat)"),
     (re.compile(rb"\n(?=c=IN IP[46] )"), "a session description (SDP), which opens network addresses"),
 )
+# Attributes that run a script, and how far before them their tag may begin.
+_ATTRIBUTES = (
+    re.compile(rb"o(?=n(?:error|load|click|focus|toggle|start|begin|mouseover)\s{0,4}=)", re.IGNORECASE),
+    re.compile(rb"j(?=avascript:[\x20-\x7e]{4})", re.IGNORECASE),
+)
+_TAG_BYTES = 256
+_TAG = re.compile(rb"<[a-z]{1,16}[\s/]", re.IGNORECASE)
+MAX_ATTRIBUTES = 16
 _PE = re.compile(rb"P(?=E\x00\x00)")
 # The four bytes of a PE header turn up by chance; each of them costs a search for what leads to it.
 MAX_PE = 8
@@ -80,6 +93,20 @@ def refuse(source: Source, structure: Structure, head: bytes, tail: bytes) -> Lo
             for match in pattern.finditer(window):
                 if not source.is_tag(offset + match.start()):
                     raise _hidden(what, "its data", structure)
+        if _holds_attribute(source, offset, window):
+            raise _hidden("a web page or a script", "its data", structure)
+
+
+def _holds_attribute(source: Source, offset: int, window: bytes) -> bool:
+    """Find an attribute that runs a script in a tag of markup."""
+    for pattern in _ATTRIBUTES:
+        for number, match in enumerate(pattern.finditer(window)):
+            if number == MAX_ATTRIBUTES:
+                break
+            before = window[max(0, match.start() - _TAG_BYTES) : match.start()]
+            if _TAG.match(before, max(0, before.rfind(b"<"))) and not source.is_tag(offset + match.start()):
+                return True
+    return False
 
 
 def _after_the_end(source: Source, structure: Structure) -> Look[None]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway.detection import front, magic
 from gateway.detection.beginnings import ARCHIVE, DOCUMENT, beginning, refuse_beginning
+from gateway.detection.foreign import advice_for
 from gateway.detection.formats import (
     aac,
     amr,
@@ -74,4 +75,5 @@ def _by_magic(head: bytes, allowed: frozenset[Kind]) -> Structure:
     found = magic.best(head)
     if found is not None and found.kind in allowed:
         return found
-    raise Refused("unknown", "The file does not begin like any format that is accepted here.")
+    reason = advice_for(head) or "The file does not begin like any format that is accepted here."
+    raise Refused("unknown", reason)

@@ -6,21 +6,30 @@ type that a row lists for its extension, so the canonical (IANA) one stands firs
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Literal
 
 OCTET_STREAM = "application/octet-stream"
-# What may be uploaded unless the settings say otherwise.
+# Extensions that may be uploaded unless the settings say otherwise.
 AUDIO_EXTENSIONS = (
-    "aac", "ac3", "aif", "aifc", "aiff", "amr", "au", "awb", "caf", "flac", "m4a", "m4b", "mka", "mp1", "mp2", "mp3",
-    "oga", "ogg", "opus", "snd", "spx", "w64", "wav", "wma",
+    "3ga", "aac", "ac3", "adts", "aif", "aifc", "aiff", "amr", "au", "awb", "caf", "eac3", "ec3", "flac", "latm", "m4a",
+    "m4b", "m4r", "mka", "mp1", "mp2", "mp3", "mpga", "oga", "ogg", "opus", "qta", "snd", "spx", "w64", "wav", "weba",
+    "wma",
 )  # fmt: skip
 VIDEO_EXTENSIONS = (
-    "3g2", "3gp", "asf", "avi", "f4v", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "qt",
-    "ts", "vob", "webm", "wmv",
+    "3g2", "3gp", "3gpp", "3gpp2", "asf", "avi", "f4v", "flv", "m2t", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg",
+    "mpg", "mts", "ogv", "qt", "ts", "vob", "webm", "wmv",
 )  # fmt: skip
-# What a client sends when it does not know; it declares nothing.
-UNDECLARED = frozenset(("", OCTET_STREAM, "binary/octet-stream", "application/x-binary", "*/*"))
+# Types that a client sends when it does not know: they declare nothing.
+UNDECLARED = frozenset(
+    (
+        "", OCTET_STREAM, "binary/octet-stream", "application/x-binary", "application/binary", "application/unknown",
+        "application/x-unknown", "application/force-download", "application/x-download", "application/download",
+        "unknown/unknown", "content/unknown", "null/null", "undefined/undefined", "text/plain",
+    )
+)  # fmt: skip
+# RFC 6838, section 4.2: names of types and subtypes.
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,23 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
-    """What the name or the client says is not what the bytes are."""
+class Proven:
+    """The facts about a file's bytes that its name is compared with."""
 
-    code: Literal["extension_mismatch", "content_type_mismatch"]
-    detail: str
+    family: str
+    container: str
+    media_type: str
+    kind: str
+    audio_codec: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The judgement of a name: whether its extension fits the bytes, the name that would, and a sentence for strict."""
+
+    extension_mismatch: bool = False
+    suggested_filename: str | None = None
+    detail: str | None = None
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -58,10 +79,15 @@ FAMILIES: tuple[Family, ...] = (
             "mov": ("video/quicktime",),
             "qt": ("video/quicktime",),
             "3gp": ("video/3gpp", "audio/3gpp"),
+            "3gpp": ("video/3gpp", "audio/3gpp"),
             "3g2": ("video/3gpp2", "audio/3gpp2"),
+            "3gpp2": ("video/3gpp2", "audio/3gpp2"),
+            "3ga": ("audio/3gpp", "audio/mp4"),
+            "m4r": ("audio/mp4", "audio/x-m4r"),
+            "qta": ("video/quicktime", "audio/quicktime"),
         },
-        "RFC 4337 (mp4), IANA video/quicktime, RFC 3839 (3gpp), RFC 4393 (3gpp2); Apple, Adobe (m4a, m4b, f4v)",
-        audio_only=frozenset(("m4a", "m4b")),
+        "RFC 4337 (mp4), IANA video/quicktime, RFC 3839 (3gpp), RFC 4393 (3gpp2); Apple, Adobe, Samsung (the others)",
+        audio_only=frozenset(("m4a", "m4b", "m4r", "qta", "3ga")),
     ),
     Family(
         "matroska",
@@ -69,9 +95,10 @@ FAMILIES: tuple[Family, ...] = (
             "mkv": ("video/matroska", "video/x-matroska", "audio/matroska", "audio/x-matroska"),
             "mka": ("audio/matroska", "audio/x-matroska"),
             "webm": ("video/webm", "audio/webm"),
+            "weba": ("audio/webm",),
         },
         "RFC 9559, section 27.3 (matroska); WebM Project, WebM Container Guidelines (webm)",
-        audio_only=frozenset(("mka",)),
+        audio_only=frozenset(("mka", "weba")),
     ),
     Family(
         "ogg",
@@ -171,6 +198,7 @@ FAMILIES: tuple[Family, ...] = (
         {
             "ts": ("video/mp2t", "video/vnd.dlna.mpeg-tts", "video/mpeg"),
             "m2ts": ("video/mp2t", "video/vnd.dlna.mpeg-tts", "video/mpeg"),
+            "m2t": ("video/mp2t", "video/vnd.dlna.mpeg-tts", "video/mpeg"),
             "mts": ("video/mp2t", "video/vnd.dlna.mpeg-tts", "video/mpeg", "model/vnd.mts"),
         },
         "RFC 3555 (mp2t); IANA gives .mts to model/vnd.mts, which browsers declare for camcorder files",
@@ -193,26 +221,73 @@ _BY_NAME = {family.name: family for family in FAMILIES}
 _BY_EXTENSION = {extension: family for family in FAMILIES for extension in family.types}
 
 
-def match(
-    family: str, media_type: str, kind: str, extension: str, declared_content_type: str | None
-) -> Mismatch | None:
-    """Compare what was seen with the extension and the declared type; None when both fit.
+def judge_name(filename: str, extension: str, proven: Proven) -> Naming:
+    """Compare a file's extension with its proven bytes; the bytes outrank every guess, and no declared type counts.
 
     An extension that no family lists says nothing. An extension of sound alone does not fit a file that shows video.
     """
-    seen = _BY_NAME.get(family)
-    extension = extension.lower().lstrip(".")
-    named = _BY_EXTENSION.get(extension)
-    if named and (seen is None or named.name != seen.name):
-        return Mismatch("extension_mismatch", f"The file is {media_type}, which is not what .{extension} stands for.")
-    if named and kind == "video" and extension in named.audio_only:
-        return Mismatch(
-            "extension_mismatch", f"The file holds video ({media_type}), but .{extension} stands for audio."
-        )
-    declared = bare_type(declared_content_type)
-    if declared not in UNDECLARED and declared not in _types_of(seen, media_type):
-        return Mismatch("content_type_mismatch", f"The file is {media_type}, but was declared as {declared}.")
-    return None
+    named = _BY_EXTENSION.get(extension.lower().lstrip("."))
+    fits = named is None or named.name == proven.family
+    if named and fits and proven.kind == "video" and extension.lower().lstrip(".") in named.audio_only:
+        fits = False
+    if fits:
+        return Naming()
+    common, fitting = common_name(proven)
+    stem = filename.strip().rstrip(". ").rpartition(".")[0] or "file"
+    suggested = f"{stem}.{fitting}" if fitting else None
+    advice = f" Rename it to {suggested}." if suggested else ""
+    return Naming(extension_mismatch=True, suggested_filename=suggested, detail=f"This is {common}.{advice}")
+
+
+# Containers by the name that people use, and the extensions that fit: for sound, and for video where it differs.
+_COMMON: dict[str, tuple[str, str, str]] = {
+    "mp4": ("an MP4 file", "m4a", "mp4"),
+    "mov": ("a QuickTime file", "mov", "mov"),
+    "3gp": ("a 3GP file", "3gp", "3gp"),
+    "3g2": ("a 3G2 file", "3g2", "3g2"),
+    "webm": ("a WebM file", "webm", "webm"),
+    "mkv": ("a Matroska file", "mka", "mkv"),
+    "ogg": ("an Ogg file", "ogg", "ogv"),
+    "flac": ("a FLAC file", "flac", "flac"),
+    "wav": ("a WAV file", "wav", "wav"),
+    "w64": ("a Wave64 file", "w64", "w64"),
+    "avi": ("an AVI film", "avi", "avi"),
+    "aiff": ("an AIFF file", "aiff", "aiff"),
+    "caf": ("a Core Audio file", "caf", "caf"),
+    "au": ("an AU file", "au", "au"),
+    "asf": ("a Windows Media file", "wma", "wmv"),
+    "flv": ("a Flash video", "flv", "flv"),
+    "amr": ("an AMR recording", "amr", "amr"),
+    "awb": ("an AMR recording", "awb", "awb"),
+    "mp1": ("an MPEG audio file", "mp1", "mp1"),
+    "mp2": ("an MP2 file", "mp2", "mp2"),
+    "mp3": ("an MP3 file", "mp3", "mp3"),
+    "aac": ("an AAC file", "aac", "aac"),
+    "loas": ("an AAC file", "latm", "latm"),
+    "ac3": ("an AC-3 file", "ac3", "ac3"),
+    "eac3": ("an E-AC-3 file", "eac3", "eac3"),
+    "mpg": ("an MPEG film", "mpg", "mpg"),
+    "ts": ("an MPEG transport stream", "ts", "ts"),
+}
+
+
+def common_name(proven: Proven) -> tuple[str, str | None]:
+    """Return the name that people use for a format, with its article, and the extension that fits the bytes."""
+    name, for_sound, for_video = _COMMON.get(proven.container, (f"a file of type {proven.media_type}", "", ""))
+    if proven.container == "mp4" and proven.kind == "audio":
+        name = "an M4A file"
+    if proven.container == "ogg" and proven.audio_codec == "opus" and proven.kind == "audio":
+        return "an Opus file", "opus"
+    return name, (for_video if proven.kind == "video" else for_sound) or None
+
+
+def declared_type(hint: object) -> str | None:
+    """Return the media type that a client declared, bare and in lower case; None for a hint that means nothing.
+
+    Browsers, phones and libraries send `video`, `mp3`, `audio/*`, `null` or nothing at all; no hint is an error.
+    """
+    declared = bare_type(hint) if isinstance(hint, str) else ""
+    return declared if _TYPE.fullmatch(declared) and declared not in UNDECLARED else None
 
 
 def content_type_for(extension: str) -> str:
@@ -231,10 +306,3 @@ def family_of(extension: str) -> str | None:
 def bare_type(content_type: str | None) -> str:
     """Return type/subtype in lower case without parameters; '' for None."""
     return (content_type or "").partition(";")[0].strip().lower()
-
-
-def _types_of(family: Family | None, media_type: str) -> frozenset[str]:
-    if family is None:
-        return frozenset((media_type.lower(),))
-    listed = {name.lower() for names in family.types.values() for name in names}
-    return frozenset(listed | {name.lower() for name in family.also} | {media_type.lower()})

@@ -22,13 +22,25 @@ DEFAULT_POLICY = "media"
 POLICIES = frozenset({DEFAULT_POLICY})
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Carry the limits that every use case obeys: sizes in bytes, times in seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRules:
+    """The rules that one file must obey: size in bytes, durations in seconds.
+
+    `extension_mismatch` is `accept` or `strict`. None is no limit.
+    """
 
     max_file_size: int
     allowed_extensions: frozenset[str]
-    type_mismatch: str
+    extension_mismatch: str = "accept"
+    require_audio: bool = False
+    min_duration_seconds: float | None = None
+    max_duration_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(FileRules):
+    """Carry the limits that every use case obeys: sizes in bytes, times in seconds."""
+
     part_bounds: PartBounds
     part_url_seconds: int
     download_url_seconds: int
@@ -69,13 +81,16 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def extension_of(filename: str) -> str:
-    """Return the lower-case last extension without its dot, or '' when there is none that is plain ASCII."""
-    stem, dot, extension = filename.rpartition(".")
+    """Return the lower-case last extension without its dot, or '' when there is none that is plain ASCII.
+
+    Blanks and dots at the end, which file systems drop, do not count.
+    """
+    stem, dot, extension = filename.rstrip(" .\t\u00a0").rpartition(".")
     extension = extension.lower()
     return extension if dot and stem and _EXTENSION.fullmatch(extension) else ""
 
 
-def check_extension(filename: str, policy: Policy) -> str:
+def check_extension(filename: str, policy: FileRules) -> str:
     """Return the extension if the policy takes it; raise ExtensionNotAllowed otherwise."""
     extension = extension_of(filename)
     if extension in policy.allowed_extensions:
@@ -86,7 +101,7 @@ def check_extension(filename: str, policy: Policy) -> str:
     )
 
 
-def check_size(size_bytes: int, policy: Policy) -> int:
+def check_size(size_bytes: int, policy: FileRules) -> int:
     """Return *size_bytes* if it is within the limit; raise Invalid below one byte and TooLarge past the limit."""
     if size_bytes < 1:
         raise Invalid("The file is empty: size_bytes must be at least 1.")

@@ -14,7 +14,10 @@ class RejectionCode(StrEnum):
     WRONG_SIZE = "wrong_size"
     TYPE_NOT_RECOGNISED = "type_not_recognised"
     EXTENSION_MISMATCH = "extension_mismatch"
-    CONTENT_TYPE_MISMATCH = "content_type_mismatch"
+    NOTHING_TO_PLAY = "nothing_to_play"
+    NO_AUDIO = "no_audio"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
     MALWARE_FOUND = "malware_found"
     NOT_SCANNED = "not_scanned"
     NOT_CHECKED = "not_checked"
@@ -33,8 +36,11 @@ _MEANINGS = {
     RejectionCode.FILE_TOO_LARGE: "The file is larger than the gateway's or the token's limit.",
     RejectionCode.WRONG_SIZE: "The file does not have the declared size.",
     RejectionCode.TYPE_NOT_RECOGNISED: "The content is not a kind of file that is accepted.",
-    RejectionCode.EXTENSION_MISMATCH: "The content is of another type than the extension.",
-    RejectionCode.CONTENT_TYPE_MISMATCH: "The content is of another type than the declared one.",
+    RejectionCode.EXTENSION_MISMATCH: "The extension does not fit the content, and the policy is strict.",
+    RejectionCode.NOTHING_TO_PLAY: "The file has a header, but none of its sound or pictures.",
+    RejectionCode.NO_AUDIO: "The film has no sound, and the policy requires it.",
+    RejectionCode.TOO_SHORT: "The recording lasts less than the policy requires.",
+    RejectionCode.TOO_LONG: "The recording lasts longer than the policy allows.",
     RejectionCode.MALWARE_FOUND: "The virus scanner found malware.",
     RejectionCode.NOT_SCANNED: "The virus scanner could not scan the file.",
     RejectionCode.NOT_CHECKED: "Every attempt to check the file failed.",

@@ -35,10 +35,22 @@ class PolicySettings(SettingGroup):
         validation_alias=bare_name("ALLOWED_UPLOAD_EXTENSIONS"),
         description="Allowed file extensions, comma separated. Default: audio and video.",
     )
-    type_mismatch: Literal["reject", "accept"] = Field(
-        "reject",
-        description="Result for media of a different family from the file name: `reject` it, or `accept` it with the "
-        "observed type.",
+    extension_mismatch: Literal["accept", "strict"] = Field(
+        "accept",
+        description="When the extension does not fit the proven bytes: accept the file with its observed type and a "
+        "note, or reject it with the name that fits.",
+    )
+    require_audio: bool = Field(
+        False, description="Reject a film without a sound track: a transcriber would find nothing in it."
+    )
+    min_duration_seconds: float | None = Field(
+        None, ge=0, description="Reject a recording that lasts less than this, seconds. Default: no limit."
+    )
+    max_duration_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Reject a recording that lasts longer than this, seconds, where its header or its bytes tell. "
+        "Default: no limit.",
     )
     clamd_address: str | None = Field(
         None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from gateway.domain.errors import (
     Invalid,
     PartChecksumsRequired,
 )
-from gateway.domain.media_types import content_type_for
+from gateway.domain.media_types import content_type_for, declared_type
 from gateway.domain.object_key import new_object_key, new_post_key, new_upload_id
 from gateway.domain.parts import PartPlan, plan_parts
 from gateway.domain.policy import Policy, check_extension, check_filename, check_metadata, check_size
@@ -34,8 +33,6 @@ FIRST_PARTS = 100
 
 INTENT_SECONDS = 900.0
 """Time after which a create that never heard from the store is swept."""
-
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:\s*;[\x20-\x7e]{0,128})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +128,6 @@ def _plan_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> U
     filename = check_filename(wanted.filename)
     extension = check_extension(filename, policy)
     plan = _plan(wanted, policy)
-    if wanted.content_type is not None and not _MEDIA_TYPE.fullmatch(wanted.content_type):
-        raise Invalid("content_type is not a media type.")
     upload_id = new_upload_id()
     now = gateway.now()
     return Upload(
@@ -142,7 +137,7 @@ def _plan_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> U
         filename=filename,
         extension=extension,
         declared_size_bytes=wanted.size_bytes,
-        declared_content_type=wanted.content_type,
+        declared_content_type=declared_type(wanted.content_type),
         part_size_bytes=plan.part_size_bytes if plan else None,
         part_checksums="sha256" if wanted.part_checksums is not None else None,
         checksums=_checksums(plan, wanted.part_checksums),

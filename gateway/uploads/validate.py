@@ -12,9 +12,8 @@ from typing import Any
 
 from gateway import detection
 from gateway.context import Gateway
-from gateway.detection import ScanResult, Verdict, scan_by_policy
+from gateway.detection import ScanResult, scan_by_policy
 from gateway.domain.errors import DatabaseUnavailable, GatewayError, LeaseLost
-from gateway.domain.media_types import match
 from gateway.domain.rejection import Rejection, RejectionCode
 from gateway.domain.transition import Transition, rejected
 from gateway.domain.upload import State, Upload
@@ -22,6 +21,7 @@ from gateway.storage.confirm_absent import require_absent
 from gateway.storage.errors import InvalidRange, NoSuchKey, PreconditionFailed, StoreFull, StoreUnavailable
 from gateway.streaming import disk
 from gateway.uploads.content_reader import Contents, open_contents
+from gateway.uploads.decide import Decision, decide
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _is_overdue(gateway: Gateway, upload: Upload) -> bool:
 async def _check_and_record(gateway: Gateway, upload: Upload) -> Upload:
     try:
         async with open_contents(gateway, upload) as contents:
-            rejection, verdict = await judge(gateway, upload, contents)
+            rejection, decision = await judge(gateway, upload, contents)
     except (PreconditionFailed, InvalidRange):
         return await _reject(gateway, upload, _CHANGED)
     except NoSuchKey:
@@ -74,24 +74,24 @@ async def _check_and_record(gateway: Gateway, upload: Upload) -> Upload:
         return await _reject(gateway, upload, _MISSING)
     except FileNotFoundError:
         return await _reject(gateway, upload, _MISSING)
-    if rejection is not None or verdict is None:
-        return await _reject(gateway, upload, rejection or _CHANGED, verdict)
+    if rejection is not None or decision is None:
+        return await _reject(gateway, upload, rejection or _CHANGED, decision)
     if upload.path is not None:
         await asyncio.to_thread(disk.put_in_place, Path(upload.path))
-    return await _accept(gateway, upload, contents, verdict)
+    return await _accept(gateway, upload, contents, decision)
 
 
-async def judge(gateway: Gateway, upload: Upload, contents: Contents) -> tuple[Rejection | None, Verdict | None]:
-    """Check one exact content; return why it is rejected, or None, and what was detected."""
+async def judge(gateway: Gateway, upload: Upload, contents: Contents) -> tuple[Rejection | None, Decision | None]:
+    """Check one exact content. Return why it is rejected, or None, and the decision about its bytes and name."""
     rejection = _check_size(gateway, upload, contents)
     if rejection is not None:
         return rejection, None
-    verdict = await detection.inspect(contents)
-    rejection = _check_type(gateway, upload, verdict)
+    decision = decide(gateway.policy, upload.filename, await detection.inspect(contents))
+    rejection = decision.rejection
     if rejection is None and (result := await scan(gateway, contents)):
-        verdict = replace(verdict, scan=result)
+        decision = replace(decision, verdict=replace(decision.verdict, scan=result))
         rejection = rejection_of(result)
-    return rejection, verdict
+    return rejection, decision
 
 
 def _check_size(gateway: Gateway, upload: Upload, contents: Contents) -> Rejection | None:
@@ -107,20 +107,16 @@ def _check_size(gateway: Gateway, upload: Upload, contents: Contents) -> Rejecti
     return None
 
 
-def _check_type(gateway: Gateway, upload: Upload, verdict: Verdict) -> Rejection | None:
-    if not verdict.accepted or verdict.family is None or verdict.media_type is None or verdict.kind is None:
-        return Rejection(RejectionCode.TYPE_NOT_RECOGNISED, verdict.reason or "The file is not audio or video.")
-    if gateway.policy.type_mismatch == "accept":
-        return None
-    mismatch = match(verdict.family, verdict.media_type, verdict.kind, upload.extension, upload.declared_content_type)
-    return Rejection(RejectionCode(mismatch.code), mismatch.detail) if mismatch else None
-
-
-async def _accept(gateway: Gateway, upload: Upload, contents: Contents, verdict: Verdict) -> Upload:
+async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision: Decision) -> Upload:
+    verdict = decision.verdict
     facts: dict[str, Any] = {
         "size_bytes": contents.size_bytes,
         "etag": contents.etag,
         "content_type": verdict.media_type,
+        "complete": verdict.complete,
+        "duration_seconds": verdict.duration_seconds,
+        "extension_mismatch": decision.naming.extension_mismatch,
+        "suggested_filename": decision.naming.suggested_filename,
         **({"object_key": upload.object_key} if upload.path is None else {"path": upload.path}),
     }
     change = Transition(
@@ -131,15 +127,15 @@ async def _accept(gateway: Gateway, upload: Upload, contents: Contents, verdict:
         observed_etag=contents.etag,
         observed_version_id=contents.version_id,
         content_type=verdict.media_type,
-        detection=verdict.to_dict(),
+        detection=decision.to_dict(),
         data=facts,
     )
     return await _apply(gateway, upload, change)
 
 
-async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, verdict: Verdict | None = None) -> Upload:
+async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, decision: Decision | None = None) -> Upload:
     """Record the rejection first and delete the file later: after a crash in between, the sweeper deletes it."""
-    detected = verdict.to_dict() if verdict else None
+    detected = decision.to_dict() if decision else None
     change = rejected(State.VALIDATING, rejection, fence=upload.lease_token, detection=detected)
     return await _apply(gateway, upload, change)
 

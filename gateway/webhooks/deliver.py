@@ -101,6 +101,9 @@ def payload_of(delivery: Claimed, upload: Upload) -> Mapping[str, Any]:
             "content_type": upload.content_type if ready else None,
             "etag": upload.observed_etag if ready else None,
             "detection": upload.detection,
+            "complete": (upload.detection or {}).get("complete"),
+            "extension_mismatch": (upload.detection or {}).get("extension_mismatch"),
+            "suggested_filename": (upload.detection or {}).get("suggested_filename"),
             "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,
         }
     return {"type": delivery.event_type, "timestamp": delivery.at, "data": data}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -61,23 +62,36 @@ async def _in_store(api: Api, key: str) -> bool:
     return True
 
 
-async def test_a_name_of_another_family_is_rejected(api: Api) -> None:
-    """MP3 bytes named .mp4 are refused, and the reason names both."""
-    final = await api.ready(mp3_bytes(), "film.mp4")
-    assert (final["state"], final["rejection"]["code"]) == ("rejected", "extension_mismatch")
-
-
-async def test_a_declared_type_of_another_family_is_rejected(api: Api) -> None:
-    """MP3 bytes declared as video/mp4 are refused."""
-    final = await api.ready(mp3_bytes(), "tone.mp3", content_type="video/mp4")
-    assert (final["state"], final["rejection"]["code"]) == ("rejected", "content_type_mismatch")
-
-
-async def test_a_policy_may_accept_a_mismatch_with_the_observed_type(open_api: OpenApi) -> None:
-    """With `accept` the bytes decide: the type is the observed one."""
-    api: Api = await open_api(type_mismatch="accept")
+async def test_h12_a_name_that_does_not_fit_is_noted(api: Api) -> None:
+    """The bytes outrank the name: MP3 named .mp4 is ready with its observed type and a name that fits."""
     final = await api.ready(mp3_bytes(), "film.mp4")
     assert (final["state"], final["content_type"]) == ("ready", "audio/mpeg")
+    assert (final["extension_mismatch"], final["suggested_filename"]) == (True, "film.mp3")
+
+
+async def test_h12_strict_refuses_in_plain_words(open_api: OpenApi) -> None:
+    """With `strict` the reason says what the file is and how to name it."""
+    api: Api = await open_api(extension_mismatch="strict")
+    final = await api.ready(mp3_bytes(), "film.mp4")
+    assert (final["state"], final["rejection"]["code"]) == ("rejected", "extension_mismatch")
+    assert final["rejection"]["detail"] == "This is an MP3 file. Rename it to film.mp3."
+
+
+@pytest.mark.parametrize(
+    "hint", ["", "null", "undefined", "video", "mp3", "audio/*", "application/unknown", "application/force-download",
+             "video/mp4", "text/vnd.trolltech.linguist", "a" * 300, "\x00", "%%%", 7, None]
+)  # fmt: skip
+async def test_h10_h11_no_declared_type_keeps_a_proven_file_out(api: Api, hint: Any) -> None:
+    """A hint that means nothing, is malformed or disagrees with the bytes is no error and no rejection."""
+    final = await api.ready(mp3_bytes(), "tone.mp3", content_type=hint)
+    assert (final["state"], final["content_type"], final["extension_mismatch"]) == ("ready", "audio/mpeg", False)
+
+
+@pytest.mark.parametrize("name", ["tone.MP3", "tone.mp3 ", "tone.mp3.", "tone.mpga"])
+async def test_h13_names_that_people_have_are_taken(api: Api, name: str) -> None:
+    """Upper case, a blank or a dot at the end and rare extensions are accepted."""
+    final = await api.ready(mp3_bytes(), name)
+    assert (final["state"], final["extension_mismatch"]) == ("ready", False)
 
 
 async def test_a2_part_urls_are_dead_after_complete(api: Api) -> None:

@@ -34,7 +34,6 @@ async def test_a_new_upload_names_its_parts_and_where_it_is(api: Api) -> None:
         ({"filename": "a"}, 400, "extension_not_allowed"),
         ({"filename": ".mp3"}, 400, "extension_not_allowed"),
         ({"filename": "a.mp3.exe"}, 400, "extension_not_allowed"),
-        ({"filename": "a.mp3 "}, 400, "extension_not_allowed"),
         ({"filename": ""}, 422, "invalid_request"),
         ({"filename": "a\x00.mp3"}, 422, "invalid_request"),
         ({"filename": "ä" * 600 + ".mp3"}, 422, "invalid_request"),

@@ -69,7 +69,7 @@ KIND = f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}"
 CHUNKED = [KIND, "Transfer-Encoding: chunked"]
 
 
-@pytest.mark.parametrize("filename", ["setup.exe", "tone.mp3.exe", "tone", ".mp3", "tone.mp3 ", "tone.", "a.mp3/b"])
+@pytest.mark.parametrize("filename", ["setup.exe", "tone.mp3.exe", "tone", ".mp3", "tone.", "a.mp3/b"])
 async def test_f1_extension_is_refused_before_a_byte_is_kept(served: Served, filename: str) -> None:
     """A file whose last extension is no audio or video is 400, and no upload was ever created."""
     answer = await served.raw_form(form_body(FILE, filename))

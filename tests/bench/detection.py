@@ -1,7 +1,8 @@
 """Compare detection with puremagic alone, libmagic and filetype on one corpus: `python -m tests.bench.detection`.
 
 `--corpus DIR` reads a folder with a manifest.jsonl whose lines have `file` (path in the folder), `kind` (genuine,
-nonmedia, truncated, hostile), `container` (an extension, for genuine files) and `decodes_cleanly`. Without it, genuine
+nonmedia, truncated, hostile, unlisted), `container` (an extension, for genuine files) and `decodes_cleanly`; also
+`want` (refuse or either, for hostile files), `ffmpeg_plays` (truncated ones) and `group`. Without it, genuine
 files are made with ffmpeg and broken ones from them. `--json` prints one line a file instead of the tables.
 """
 
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ class Sample:
     kind: str
     container: str
     clean: bool
+    want: str | None = None
+    plays: bool = False
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,16 @@ def read_corpus(folder: Path) -> list[Sample]:
     """Return the samples of a folder with a manifest.jsonl."""
     rows = (json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines() if line.strip())
     return [
-        Sample(folder / row["file"], row["file"], row["kind"], row["container"], bool(row.get("decodes_cleanly")))
+        Sample(
+            folder / row["file"],
+            row["file"],
+            row["kind"],
+            row["container"],
+            bool(row.get("decodes_cleanly")),
+            row.get("want"),
+            bool(row.get("ffmpeg_plays")),
+            row.get("group"),
+        )
         for row in rows
     ]
 
@@ -150,7 +163,11 @@ def others(samples: list[Sample]) -> Iterator[tuple[str, dict[str, tuple[int, in
 
 def _kind(sample: Sample) -> str:
     if sample.kind == "genuine":
-        return "genuine, clean" if sample.clean else "genuine, not clean"
+        return sample.group or ("genuine, clean" if sample.clean else "genuine, not clean")
+    if sample.kind == "hostile":
+        return "hostile, either" if sample.want == "either" else "hostile"
+    if sample.kind == "truncated":
+        return "truncated, plays" if sample.plays else "truncated"
     return sample.kind
 
 
@@ -195,7 +212,8 @@ def _row(name: str, seen: list[Seen]) -> str:
 
 
 def _print_kinds(samples: list[Sample], seen: list[Seen]) -> None:
-    kinds = [kind for kind in ("genuine, clean", "genuine, not clean", "nonmedia", "truncated", "hostile")
+    kinds = [kind for kind in ("genuine, clean", "tag-text", "genuine, not clean", "nonmedia", "truncated",
+                               "truncated, plays", "hostile", "hostile, either", "unlisted")
              if any(_kind(sample) == kind for sample in samples)]  # fmt: skip
     totals = {kind: sum(_kind(sample) == kind for sample in samples) for kind in kinds}
     print("\n| called audio or video (right family) | " + " | ".join(f"{kind}: {totals[kind]}" for kind in kinds)
@@ -225,11 +243,17 @@ def print_lines(seen: Iterable[Seen]) -> None:
         verdict = one.verdict
         line = {
             "file": one.sample.file,
+            "sample_kind": _kind(one.sample),
             "accepted": verdict.accepted,
             "container": verdict.container,
             "media_type": verdict.media_type,
             "kind": verdict.kind,
             "check": verdict.check,
+            "reason": verdict.reason,
+            "complete": verdict.complete,
+            "duration_seconds": verdict.duration_seconds,
+            "duration_is": verdict.duration_is,
+            "tracks": [asdict(track) for track in verdict.tracks],
             "reads": verdict.reads,
             "bytes_read": verdict.bytes_read,
             "ms": round(one.ms, 3),

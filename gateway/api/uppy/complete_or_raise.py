@@ -16,7 +16,9 @@ from gateway.uploads.complete import complete
 WAIT_SECONDS = 240.0
 """Browsers give up on an answer after five minutes; a check that takes longer goes on, and asking again finds it."""
 
-_TYPE_CODES = frozenset({"type_not_recognised", "extension_mismatch", "content_type_mismatch"})
+_TYPE_CODES = frozenset(
+    {"type_not_recognised", "extension_mismatch", "nothing_to_play", "no_audio", "too_short", "too_long"}
+)
 
 
 async def complete_fully(

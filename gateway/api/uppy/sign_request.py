@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from gateway.api.addresses import absolute_url
 from gateway.api.answers import json_response
+from gateway.api.models import Hint
 from gateway.api.requests import gateway_of, principal_of, read_json, upload_id_of
 from gateway.api.uppy.companion import LenientModel, new_upload, signed_form
 from gateway.api.uppy.errors import CompanionRoute
@@ -35,7 +36,7 @@ class SignRequest(LenientModel):
     key: str = Field(min_length=1, max_length=2048)
     upload_id: str | None = Field(None, alias="uploadId", max_length=64)
     part_number: int | None = Field(None, alias="partNumber", ge=1, le=S3_MAX_PARTS)
-    content_type: str | None = Field(None, alias="contentType", max_length=255)
+    content_type: Hint = Field(None, alias="contentType")
 
 
 @router.post("/uppy/sign")

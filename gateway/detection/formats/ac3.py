@@ -56,6 +56,13 @@ def facts(data: bytes) -> tuple[str, int, int] | None:
     return "eac3", _CHANNELS[data[4] >> 1 & 7] + (data[4] & 1), rate
 
 
+def samples_of(data: bytes) -> int:
+    """Return samples in the syncframe at the start of the bytes: six blocks, or as many as E-AC-3 states."""
+    if data[5] >> 3 <= 10 or data[4] >> 6 == 3:
+        return 1536
+    return 256 * (1, 2, 3, 6)[data[4] >> 4 & 3]
+
+
 def _table() -> tuple[int, ...]:
     """Compute the CRC-16 of each byte, polynomial 0x8005 (ETSI TS 102 366, 6.1.7)."""
     values = []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from gateway.detection.formats.frames import EMPTY, follow
 from gateway.detection.formats.payload import refuse_text
-from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Structure, Track, broken, truncated
+from gateway.detection.source import HEAD, Source
+from gateway.detection.verdict import DurationSource, Look, Structure, Track, broken, truncated
 
 # Bytes of one frame with its header, by frame type: 3GPP TS 26.101 and 26.201, octet aligned. 0 is reserved.
 _NARROW = (13, 14, 16, 18, 20, 21, 27, 32, 6, 0, 0, 0, 0, 0, 0, 1)
 _WIDE = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1)
+
+# Every frame lasts 20 ms (RFC 4867, section 3).
+FRAME_SECONDS = 0.02
 
 
 def looks_like(head: bytes) -> bool:
@@ -48,4 +51,20 @@ def look(source: Source) -> Look[Structure]:
         raise broken("No sound follows the magic line", name)
     yield from refuse_text(source, start, name)
     media_type = "audio/AMR-WB" if wide else "audio/AMR"
-    return Structure(name, "amr", media_type, "audio", (Track("audio", "amr-wb" if wide else "amr"),))
+    track = Track("audio", "amr-wb" if wide else "amr", channels=1, sample_rate_hz=16_000 if wide else 8_000)
+    frames, is_exact = _count(source, start, sizes)
+    seconds = round(frames * FRAME_SECONDS, 3) or None
+    how: DurationSource | None = None if seconds is None else "counted" if is_exact else "estimated"
+    return Structure(name, "amr", media_type, "audio", (track,), seconds, duration_is=how)
+
+
+def _count(source: Source, start: int, sizes: tuple[int, ...]) -> tuple[float, bool]:
+    """Count frames in the bytes that were read, and estimate the rest by their mean length."""
+    known = min(source.size - start, HEAD - start)
+    data = source.cached(start, known) or b""
+    count = at = 0
+    while at < len(data) and (size := sizes[data[at] >> 3 & 15]):
+        count, at = count + 1, at + size
+    if at >= source.size - start or not at:
+        return count, True
+    return count * (source.size - start) / at, False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.detection.foreign import advice_for
 from gateway.detection.formats import aac, ac3, mpeg_audio
-from gateway.detection.formats.endings import find_end
+from gateway.detection.formats.endings import Ending, find_end
 from gateway.detection.formats.frames import ENOUGH, HEADER, Chain, FrameHeader, follow
 from gateway.detection.formats.payload import SPAN, holds_text, refuse_lines, refuse_text
 from gateway.detection.source import Source
@@ -16,6 +17,8 @@ MAX_FRAME = 1729
 # Taggers leave zeros behind a tag, and some get its size wrong by a few bytes.
 BEHIND_TAG = 8 * 1024
 TRIES = 256
+# Frames that are counted one by one in a short file.
+MAX_COUNTED = 4096
 _HEADERS: dict[int, tuple[FrameHeader, ...]] = {
     0xFF: (mpeg_audio.frame, aac.adts),
     0x0B: (ac3.frame,),
@@ -28,6 +31,8 @@ def look(source: Source) -> Look[Structure | None]:
     tagged = source.base > 0
     found = yield from _search(source, BEHIND_TAG if tagged else MAX_FRAME)
     if found is None and tagged:
+        if advice := advice_for((yield from source.at(0, 32))):
+            raise Refused("unknown", advice)
         raise Refused(
             "structure", "The file begins with an ID3 tag, but no sound that can be played follows it.", "mp3"
         )
@@ -87,7 +92,48 @@ def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structur
         found = aac.adts_structure() if parse is aac.adts else aac.loas_structure()
     yield from refuse_text(source, chain.start, found.container)
     yield from refuse_lines(source, chain.start, ending.end, found.container)
-    return replace(found, complete=ending.complete)
+    return (yield from _with_facts(source, chain, parse, ending, found))
+
+
+def _with_facts(source: Source, chain: Chain, parse: FrameHeader, ending: Ending, found: Structure) -> Look[Structure]:
+    """Add channels, rate and duration: stated by an info frame, counted where all frames were read, else estimated."""
+    head = yield from source.at(chain.start, HEADER)
+    facts = aac.adts_facts(head) if parse is aac.adts else ac3.facts(head) if parse is ac3.frame else None
+    if facts:
+        track = replace(found.tracks[0], channels=facts[1] or None, sample_rate_hz=facts[2] or None)
+        found = replace(found, tracks=(track,))
+    rate, samples = found.tracks[0].sample_rate_hz, _samples(head, parse)
+    seconds, how = found.duration_seconds, found.duration_is
+    if seconds is None and rate and samples and chain.count:
+        frames, is_exact = _count(source, chain, parse, ending)
+        seconds, how = round(frames * samples / rate, 3), "counted" if is_exact else "estimated"
+    return replace(found, complete=ending.complete, duration_seconds=seconds, duration_is=how)
+
+
+def _samples(head: bytes, parse: FrameHeader) -> int:
+    """Return the samples of one frame, 0 where its header does not tell."""
+    if parse is mpeg_audio.frame:
+        return mpeg_audio.samples_of(head)
+    if parse is aac.adts:
+        return 1024 * (1 + (head[6] & 3))
+    return ac3.samples_of(head) if parse is ac3.frame else 0
+
+
+def _count(source: Source, chain: Chain, parse: FrameHeader, ending: Ending) -> tuple[float, bool]:
+    """Return the number of frames, and whether all of them were seen: the rest of a long file is not read."""
+    if not ending.mean_bytes:
+        return chain.count, True
+    rest = source.cached(chain.end, ending.end - chain.end)
+    if rest is None:
+        mean = ((chain.end - chain.start) / chain.count + ending.mean_bytes) / 2
+        return (ending.end - chain.start) / mean, False
+    count, at = chain.count, 0
+    for _ in range(MAX_COUNTED):
+        parsed = parse(rest[at : at + HEADER])
+        if parsed is None or at + parsed[0] > len(rest):
+            break
+        count, at = count + 1, at + parsed[0]
+    return (count, True) if at == len(rest) else (count + (len(rest) - at) / ending.mean_bytes, False)
 
 
 def _checks(source: Source, position: int) -> Look[bool]:

@@ -35,6 +35,8 @@ _OBJECT_TYPES = {0x20: "mp4v", 0x21: "h264", 0x40: "aac", 0x60: "mpeg2video", 0x
                  0x65: "mpeg2video", 0x66: "aac", 0x67: "aac", 0x68: "aac", 0x69: "mp3", 0x6A: "mpeg1video",
                  0x6B: "mp3", 0x6C: "jpeg", 0x6D: "png", 0xA5: "ac3", 0xA6: "eac3", 0xA9: "dts", 0xAD: "opus",
                  0xDD: "vorbis", 0xE1: "qcelp"}  # fmt: skip
+# AMR has one channel and one rate (RFC 4867); sample entries of 3GPP say two.
+_AMR = {b"samr": 8_000, b"sawb": 16_000}
 _STILL_OBJECTS = frozenset(("jpeg", "png"))
 # Still pictures: cover art, chapter images (QuickTime File Format, "Video Media").
 STILL = frozenset((b"jpeg", b"png ", b"gif ", b"tiff"))
@@ -110,7 +112,9 @@ def _sound(entry: SampleEntry, data: bytes, *, whole: bool) -> None:
 
 def _sound_record(entry: SampleEntry, records: dict[bytes, bytes]) -> None:
     """Read channels and rate from the record of the codec, which is right where the sample entry is not."""
-    if esds := records.get(b"esds"):
+    if entry.kind in _AMR:
+        entry.channels, entry.sample_rate_hz = 1, _AMR[entry.kind]
+    elif esds := records.get(b"esds"):
         _elementary(entry, esds)
     elif len(dops := records.get(b"dOps", b"")) > 1:
         entry.channels, entry.sample_rate_hz = dops[1], 48_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.detection.formats.frames import FEW, Chain
 from gateway.detection.source import Source
-from gateway.detection.verdict import Look, Structure, Track
+from gateway.detection.verdict import DurationSource, Look, Structure, Track
 
 _V1_L1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
 _V1_L2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
@@ -58,6 +58,12 @@ def facts(data: bytes) -> tuple[str, int, int] | None:
     return f"mp{layer}", 1 if data[3] >> 6 == 3 else 2, rate
 
 
+def samples_of(header: bytes) -> int:
+    """Return samples in the frame whose header is given."""
+    version, layer, _ = _fields(header)
+    return samples_per_frame(version, layer)
+
+
 def samples_per_frame(version: int, layer: int) -> int:
     """Return samples in one frame of a channel."""
     if layer == 1:
@@ -95,11 +101,6 @@ def describe(source: Source, chain: Chain) -> Look[Structure]:
     frames = yield from info_frame(source, chain.start)
     duration = round(frames * samples_per_frame(version, layer) / rate, 3) if frames else None
     name = f"mp{layer}"
-    return Structure(
-        name,
-        "mpeg-audio",
-        "audio/mpeg",
-        "audio",
-        (Track("audio", name, channels=channels, sample_rate_hz=rate),),
-        duration,
-    )
+    track = Track("audio", name, channels=channels, sample_rate_hz=rate)
+    how: DurationSource | None = "stated" if duration else None
+    return Structure(name, "mpeg-audio", "audio/mpeg", "audio", (track,), duration, duration_is=how)

@@ -172,7 +172,10 @@ def _packet(stream: _Stream, packet: bytes) -> None:
         _section(stream, pid, payload)
     elif payload[:3] == b"\x00\x00\x01" and len(payload) > 13 and payload[3] >= 0xBC:
         stream.starts[pid] = payload[3]
-        stream.payloads.setdefault(pid, payload[9 + payload[8] :])
+        body = payload[9 + payload[8] :]
+        # A short first packet of sound may end before its header; the first packet of video has the parameter sets.
+        if pid not in stream.payloads or (payload[3] < 0xE0 and len(body) > len(stream.payloads[pid])):
+            stream.payloads[pid] = body
         if payload[7] & 0x80 and payload[3] != 0xBE:
             stream.times.append(clock(payload[9:14]))
 

@@ -27,7 +27,8 @@ def add_facts(track: Track, payload: bytes) -> Track:
                 break
             if facts := facts_of(payload[at:]):
                 name, channels, rate = facts
-                return replace(track, codec_name=track.codec_name or name, channels=channels, sample_rate_hz=rate)
+                own = name if track.codec_name in (None, "mp1", "mp2", "mp3") else track.codec_name
+                return replace(track, codec_name=own, channels=channels or None, sample_rate_hz=rate)
             at = payload.find(sync, at + 1)
     return track
 

@@ -4,56 +4,87 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.media_types import AUDIO_EXTENSIONS, FAMILIES, VIDEO_EXTENSIONS, content_type_for, match
+from gateway.domain.media_types import (
+    AUDIO_EXTENSIONS,
+    FAMILIES,
+    VIDEO_EXTENSIONS,
+    Naming,
+    Proven,
+    content_type_for,
+    declared_type,
+    judge_name,
+)
+from gateway.domain.policy import extension_of
+
+
+def _proven(family: str, container: str, kind: str, codec: str | None = None) -> Proven:
+    return Proven(family, container, f"{kind}/x-test", kind, codec)
 
 
 @pytest.mark.parametrize(
-    ("family", "media_type", "kind", "extension", "declared"),
+    ("family", "container", "kind", "name"),
     [
-        ("isobmff", "audio/mp4", "audio", "m4a", "audio/mp4"),
-        ("isobmff", "audio/mp4", "audio", ".M4A", "Audio/X-M4A; codecs=mp4a"),
-        ("isobmff", "audio/mp4", "audio", "mp4", "video/mp4"),
-        ("isobmff", "video/quicktime", "video", "mov", None),
-        ("isobmff", "video/3gpp", "video", "3g2", ""),
-        ("wav", "audio/vnd.wave", "audio", "wav", "audio/x-wav"),
-        ("matroska", "audio/webm", "audio", "webm", "video/webm"),
-        ("asf", "audio/x-ms-wma", "audio", "wma", "audio/x-ms-wma"),
-        ("asf", "video/x-ms-wmv", "video", "asf", "video/x-ms-asf"),
-        ("amr", "audio/AMR", "audio", "amr", "audio/amr"),
-        ("mpeg-ts", "video/mp2t", "video", "mts", "model/vnd.mts"),
-        ("mpeg-audio", "audio/mpeg", "audio", "mp3", "application/octet-stream"),
-        ("mpeg-audio", "audio/mpeg", "audio", "", None),
-        ("mpeg-audio", "audio/mpeg", "audio", "weird", None),
+        ("isobmff", "mp4", "audio", "talk.m4a"),
+        ("isobmff", "mp4", "audio", "talk.mp4"),
+        ("isobmff", "3gp", "audio", "talk.3ga"),
+        ("isobmff", "mov", "video", "film.MOV"),
+        ("isobmff", "mp4", "audio", "ring.m4r"),
+        ("wav", "wav", "audio", "talk.wav"),
+        ("matroska", "webm", "audio", "talk.weba"),
+        ("mpeg-ts", "ts", "video", "film.m2t"),
+        ("mpeg-ts", "ts", "video", "film.mts"),
+        ("mpeg-audio", "mp3", "audio", "talk.mpga"),
+        ("mpeg-audio", "mp3", "audio", "talk"),
+        ("mpeg-audio", "mp3", "audio", "talk.weird"),
+        ("ac3", "eac3", "audio", "talk.ec3"),
+        ("aac", "loas", "audio", "talk.latm"),
     ],
 )
-def test_names_of_one_family_match(
-    family: str, media_type: str, kind: str, extension: str, declared: str | None
-) -> None:
-    """Every usual name for a format fits it; no name, an unknown one and octet-stream say nothing."""
-    assert match(family, media_type, kind, extension, declared) is None
+def test_h13_names_of_one_family_fit(family: str, container: str, kind: str, name: str) -> None:
+    """Every usual name for a format fits it; no extension and an unknown one say nothing."""
+    assert judge_name(name, extension_of(name), _proven(family, container, kind)) == Naming()
 
 
 @pytest.mark.parametrize(
-    ("family", "media_type", "kind", "extension", "declared", "code"),
+    ("family", "container", "kind", "codec", "name", "suggested", "sentence"),
     [
-        ("matroska", "video/matroska", "video", "mp4", None, "extension_mismatch"),
-        ("isobmff", "video/mp4", "video", "m4a", None, "extension_mismatch"),
-        ("ogg", "video/ogg", "video", "opus", None, "extension_mismatch"),
-        ("aac", "audio/aac", "audio", "mp3", "audio/mpeg", "extension_mismatch"),
-        ("isobmff", "audio/mp4", "audio", "m4a", "audio/mpeg", "content_type_mismatch"),
-        ("mpeg-audio", "audio/mpeg", "audio", "mp3", "text/html", "content_type_mismatch"),
-        ("wav", "audio/vnd.wave", "audio", "wav", "nonsense", "content_type_mismatch"),
-        ("tiff", "image/tiff", "image", "png", None, "extension_mismatch"),
+        ("wav", "wav", "audio", None, "talk.mp3", "talk.wav", "This is a WAV file. Rename it to talk.wav."),
+        ("isobmff", "mp4", "audio", None, "talk.mp3", "talk.m4a", "This is an M4A file. Rename it to talk.m4a."),
+        ("isobmff", "mp4", "video", None, "a.b.m4a", "a.b.mp4", "This is an MP4 file. Rename it to a.b.mp4."),
+        ("aac", "aac", "audio", None, "talk.m4a", "talk.aac", "This is an AAC file. Rename it to talk.aac."),
+        ("matroska", "mkv", "video", None, "f.mp4", "f.mkv", "This is a Matroska file. Rename it to f.mkv."),
+        ("matroska", "webm", "audio", None, "t.wav", "t.webm", "This is a WebM file. Rename it to t.webm."),
+        ("mpeg-ts", "ts", "video", None, "f.mp4", "f.ts", "This is an MPEG transport stream. Rename it to f.ts."),
+        ("mpeg-audio", "mp3", "audio", None, "t.mpeg", "t.mp3", "This is an MP3 file. Rename it to t.mp3."),
+        ("isobmff", "mp4", "video", None, "f.avi ", "f.mp4", "This is an MP4 file. Rename it to f.mp4."),
+        ("ogg", "ogg", "audio", "opus", "t.m4a", "t.opus", "This is an Opus file. Rename it to t.opus."),
+        ("amr", "amr", "audio", None, "t.wav", "t.amr", "This is an AMR recording. Rename it to t.amr."),
     ],
 )
-def test_names_of_another_family_do_not(
-    family: str, media_type: str, kind: str, extension: str, declared: str | None, code: str
+def test_h12_names_of_another_family_are_told_in_plain_words(
+    family: str, container: str, kind: str, codec: str | None, name: str, suggested: str, sentence: str
 ) -> None:
-    """The mismatch says which name is wrong and what the file is."""
-    mismatch = match(family, media_type, kind, extension, declared)
-    assert mismatch is not None
-    assert mismatch.code == code
-    assert media_type in mismatch.detail
+    """The sentence has the format's common name and the name that fits."""
+    found = judge_name(name, extension_of(name), _proven(family, container, kind, codec))
+    assert found == Naming(True, suggested, sentence)
+
+
+MEANINGLESS = ["", " ", "null", "undefined", "video", "mp3", "audio/*", "application/unknown", "*/*", "a/b/c", "\0/x",
+               "application/force-download", "application/octet-stream", None, 7, "é/x", "x" * 400]  # fmt: skip
+
+
+@pytest.mark.parametrize("hint", MEANINGLESS)
+def test_h10_hints_that_mean_nothing_are_none(hint: object) -> None:
+    """No value that a client sends as a type is an error."""
+    assert declared_type(hint) is None
+
+
+@pytest.mark.parametrize(
+    "hint", ["audio/MPEG", "audio/mpeg; codecs=mp3", "audio/x-mpeg-3", "text/vnd.trolltech.linguist"]
+)
+def test_h11_other_hints_are_kept_bare(hint: str) -> None:
+    """A type that an operating system guesses is kept for the record."""
+    assert declared_type(hint) == hint.partition(";")[0].lower()
 
 
 def test_every_extension_that_may_be_uploaded_has_a_type() -> None:

@@ -226,3 +226,17 @@ def test_i12_a_cut_file_says_so(name: str) -> None:
     whole, cut = inspect_bytes(data), inspect_bytes(data[: len(data) * 2 // 3 - 5])
     assert whole.complete is not False
     assert not cut.accepted or cut.complete is False
+
+
+@pytest.mark.parametrize(
+    ("head", "sentence"),
+    [
+        (b"\x03ds2", "This is an Olympus DS2 dictation, which is not accepted here. Export it as WAV."),
+        (b"wvpk", "This is a WavPack file, which is not accepted here. Export it as WAV or FLAC."),
+        (b"DKIF", "This is an IVF film, which is not accepted here. Export it as WebM or MP4."),
+    ],
+)
+def test_formats_that_are_not_accepted_are_named(head: bytes, sentence: str) -> None:
+    """A person reads what the file is and what to export."""
+    verdict = inspect_bytes(head + _noise(5_000))
+    assert (verdict.check, verdict.reason) == ("unknown", sentence)
