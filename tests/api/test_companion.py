@@ -262,7 +262,7 @@ async def test_a_size_in_the_metadata_is_held(api: Api, uppy: Uppy) -> None:
         "POST", "/multipart", json={"filename": "a.mp3", "type": "audio/mpeg", "metadata": {"size": 6 * 1024**3}}
     )
     assert refused.status_code == 413
-    body = mp3_bytes()
+    body = large_mp3(6 * MIB)
     created = await uppy.create(size=len(body) + 1)
     etag = await uppy.put(created["uploadId"], 1, body)
     answer = await uppy.complete(created["uploadId"], [etag])

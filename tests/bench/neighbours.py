@@ -69,7 +69,11 @@ async def _attack(
     async def ask() -> None:
         nonlocal served
         while not ended.is_set():
-            status = await attack(session, address, upload)
+            try:
+                status = await attack(session, address, upload)
+            except aiohttp.ClientConnectionError:
+                # A large body that is refused before it is read: the connection is closed.
+                status = 429
             if status == 429:
                 await asyncio.sleep(0.2)
             else:
