@@ -41,6 +41,7 @@ from gateway.startup.check_store import check_store
 
 BODIES: list[type[BaseModel]] = [
     models.CreateUpload,
+    models.InspectFile,
     models.SignParts,
     models.CompleteUpload,
     models.CreateUploadToken,
