@@ -6,11 +6,13 @@ RFC 7578 allows one spelling of a file name. Clients in use send five: UTF-8 byt
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections import Counter
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import decode_header
+from itertools import groupby
+from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
 from gateway.domain.errors import Malformed
@@ -21,11 +23,17 @@ _MEDIA_TYPE = re.compile(r"multipart/form-data[ \t]*(;.*)?", re.IGNORECASE)
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
 _SEPARATOR = re.compile(r"[ \t]*(?:;[ \t]*)*")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_ENCODED_WORD = re.compile(r"=\?[A-Za-z0-9_-]{1,40}\?[QqBb]\?[^?\s]{0,2048}\?=")
+_ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_-]{1,40})(?:\*[A-Za-z-]{1,40})?\?([QqBb])\?([^?]{0,4096})\?=")
 _PERCENT_ENCODED = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _EXTENDED = re.compile(r"([A-Za-z0-9_-]{1,40})'[^']{0,40}'(.*)")
 _ESCAPED = re.compile(r'\\(["\\])')
-_CHARSETS = frozenset({"utf-8", "utf8", "iso-8859-1", "us-ascii", "windows-1252"})
+_CHARSETS = frozenset(
+    ["utf-8", "utf8", "us-ascii", "gb2312", "gbk", "gb18030", "big5", "euc-jp", "euc-kr", "iso-2022-jp", "shift_jis"]
+    + ["koi8-r", "koi8-u", "tis-620"]
+    + [f"iso-8859-{number}" for number in range(1, 17)]
+    + [f"windows-125{number}" for number in range(9)]
+)
+"""Character sets of mail and browsers. Python has codecs that are no character sets, and slow ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,19 @@ def disposition_of(header: str) -> Disposition:
     filename = _extended(values["filename*"]) if "filename*" in values else None
     if filename is None and ("filename" in values or "filename*" in values):
         filename = _without_path(_plain(values.get("filename", "")))
-    return Disposition(_text(values.get("name", "")), filename)
+    return Disposition(_plain(values.get("name", "")), filename)
+
+
+def charset_of(content_type: str | None) -> str:
+    """Return the character set that a field's Content-Type names, UTF-8 for none (RFC 7578, section 5.1.2).
+
+    Apache HttpClient writes `text/plain; charset=ISO-8859-1` for every field.
+    """
+    _, separator, rest = (content_type or "")[:MAX_HEADER_CHARACTERS].partition(";")
+    try:
+        return dict(_parameters(separator + rest)).get("charset", "utf-8")
+    except Malformed:
+        return "utf-8"
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:
@@ -92,7 +112,7 @@ def _text(latin: str) -> str:
 
 
 def _plain(latin: str) -> str:
-    """Decode a `filename` in any of the spellings that clients use."""
+    """Decode a `name` or `filename` in any of the spellings that clients use."""
     text = _text(latin)
     if (words := _encoded_words(text)) is not None:
         return words
@@ -106,27 +126,52 @@ def _plain(latin: str) -> str:
 
 
 def _encoded_words(text: str) -> str | None:
-    """Decode RFC 2047's `=?utf-8?B?…?=`, several of them too; None for a text that has none or a broken one."""
-    if not text.startswith("=?") or not _ENCODED_WORD.match(text):
+    """Decode RFC 2047's `=?utf-8?B?…?=`, also several in one name; None for a text that has none or a broken one.
+
+    Blanks between two encoded words do not count. A character may be split over two words of one character set.
+    """
+    runs: list[tuple[str, bytes]] = []
+    position = 0
+    for word in _ENCODED_WORD.finditer(text):
+        between, content = text[position : word.start()], _content_of(word[2], word[3])
+        if content is None:
+            return None
+        if between.strip() or not runs:
+            runs.append(("utf-8", between.encode()))
+        runs.append((word[1].lower(), content))
+        position = word.end()
+    if not runs:
         return None
+    runs.append(("utf-8", text[position:].encode()))
+    decoded = [decode(b"".join(raw for _, raw in run), charset) for charset, run in groupby(runs, itemgetter(0))]
+    return None if None in decoded else "".join(piece or "" for piece in decoded)
+
+
+def _content_of(encoding: str, text: str) -> bytes | None:
+    """Return the bytes of an encoded word; None for a text that is not in its encoding."""
+    if encoding in "qQ":
+        raw = text.encode("ascii", "replace").replace(b" ", b"_")
+        return binascii.a2b_qp(raw, header=True)
     try:
-        pieces = decode_header(text)
-        return "".join(
-            piece if isinstance(piece, str) else piece.decode(charset or "ascii") for piece, charset in pieces
-        )
-    except (HeaderParseError, LookupError, ValueError):
+        return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)
+    except ValueError:
+        return None
+
+
+def decode(raw: bytes, charset: str) -> str | None:
+    """Decode *raw* from a character set of mail or browsers; None where that fails."""
+    try:
+        return raw.decode(charset) if charset.lower() in _CHARSETS else None
+    except UnicodeDecodeError:
         return None
 
 
 def _extended(value: str) -> str | None:
     """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; None for a value that is none."""
     found = _EXTENDED.fullmatch(value)
-    if found is None or found[1].lower() not in _CHARSETS:
-        return None
-    try:
-        return _without_path(unquote_to_bytes(found[2]).decode(found[1]))
-    except (UnicodeDecodeError, LookupError):
-        return None
+    decoded = decode(unquote_to_bytes(found[2]), found[1]) if found else None
+    # An empty name says less than the plain one beside it.
+    return _without_path(decoded) if decoded else None
 
 
 def _without_path(filename: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from gateway.domain.errors import BodyTooLarge, Invalid, Malformed
-from gateway.streaming.form_headers import boundary_of, disposition_of
+from gateway.streaming.form_headers import boundary_of, charset_of, decode, disposition_of
 from gateway.streaming.target import BaseTarget
 
 __all__ = ["FilePart", "FormReader", "boundary_of"]
@@ -53,7 +53,7 @@ NAMELESS = frozenset({"", "blob"})
 
 _PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary"})
 _BLANKS = b"\r\n \t"
-_FIELD_TYPES = ("text/", "application/json", "application/x-www-form-urlencoded")
+_FIELD_TYPES = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ class FormReader:
         self._single_fields = single_fields
         self._target: BaseTarget | None = None
         self._field: str | None = None
+        self._charset = "utf-8"
         self._value = bytearray()
         self._field_bytes = 0
         self._nameless: FilePart | None = None
@@ -169,7 +170,7 @@ class FormReader:
         _refuse_tricks(segment)
         disposition = disposition_of(segment.header("Content-Disposition") or "")
         if disposition.filename is None and _is_field(content_type):
-            self._begin_field(disposition.name)
+            self._begin_field(disposition.name, charset_of(content_type))
             return
         part = FilePart(disposition.filename or "", content_type)
         if part.filename in NAMELESS:
@@ -179,10 +180,10 @@ class FormReader:
             return
         await self._begin_file(part)
 
-    def _begin_field(self, name: str) -> None:
+    def _begin_field(self, name: str, charset: str) -> None:
         if len(name) > MAX_FIELD_NAME or "\x00" in name:
-            raise Invalid(f"A field of the form has a name of more than {MAX_FIELD_NAME} characters.")
-        self._field = name
+            raise Invalid(f"A field of the form has a name of more than {MAX_FIELD_NAME} characters, or with a NUL.")
+        self._field, self._charset = name, charset
         self._value.clear()
 
     async def _begin_file(self, part: FilePart) -> None:
@@ -231,17 +232,18 @@ class FormReader:
             self._field = None
 
     def _end_field(self, name: str) -> None:
-        try:
-            value = self._value.decode()
-        except UnicodeDecodeError as exc:
-            raise Malformed(f"The field {name!r} is not UTF-8.") from exc
+        value = decode(bytes(self._value), self._charset)
+        if value is None:
+            raise Malformed(f"The field {name!r} is not UTF-8, or not in the character set that it names.")
+        if name in self.fields:
+            if name in self._single_fields:
+                raise Malformed(f"The form has the field {name!r} twice.")
+            # Check boxes of one name: a list, as HTTP writes a header that is given twice.
+            value = f"{self.fields[name]}, {value}"
         if len(value) > MAX_FIELD_VALUE or "\x00" in value:
             raise Invalid(f"The field {name!r} has more than {MAX_FIELD_VALUE} characters, or a NUL.")
-        if name in self._single_fields and name in self.fields:
-            raise Malformed(f"The form has the field {name!r} twice.")
         if name:
-            # Check boxes of one name: a list, as HTTP writes a header that is given twice.
-            self.fields[name] = f"{self.fields[name]}, {value}" if name in self.fields else value
+            self.fields[name] = value
 
 
 def _is_field(content_type: str | None) -> bool:

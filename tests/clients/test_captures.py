@@ -145,6 +145,25 @@ CAPTURES = {
         "talk.mp3",
         {"tag": "a, b"},
     ),
+    "h7 Apache HttpClient in Latin-1": Capture(
+        part(
+            'Content-Disposition: form-data; name="title"\r\n'
+            "Content-Type: text/plain; charset=ISO-8859-1\r\nContent-Transfer-Encoding: 8bit",
+            b"Gru\xdf",
+        )
+        + part(AUDIO + "\r\nContent-Transfer-Encoding: binary")
+        + END,
+        "talk.mp3",
+        {"title": "Gruß"},
+    ),
+    "h7 Spring with XML and JSON parts": Capture(
+        part('Content-Disposition: form-data; name="a"\r\nContent-Type: application/xml', b"<a/>")
+        + part('Content-Disposition: form-data; name="b"\r\nContent-Type: application/json', b"{}")
+        + part(AUDIO)
+        + END,
+        "talk.mp3",
+        {"a": "<a/>", "b": "{}"},
+    ),
     "h8 MediaRecorder blob with a type": Capture(
         part('Content-Disposition: form-data; name="file"; filename="blob"\r\nContent-Type: audio/mpeg') + END,
         "blob.mp3",
@@ -198,6 +217,7 @@ async def test_a_capture_becomes_a_ready_upload(served: Served, name: str, size:
     [
         (part('Content-Disposition: form-data; name="note"', b"n" * 1025), 422),
         (part(f'Content-Disposition: form-data; name="{"n" * 65}"', b"x"), 422),
+        (part('Content-Disposition: form-data; name="note"', b"n" * 600) * 2, 422),
         (part('Content-Disposition: form-data; name="sha256"', b"no checksum"), 422),
         (part('Content-Disposition: form-data; name="size_bytes"', b"many"), 422),
     ],
