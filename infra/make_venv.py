@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
-UV = "uv>=0.8,<1"
+UV_LOCK = ROOT / "infra" / "requirements-uv.lock"
 NEEDED_MB = 700
 
 
@@ -117,7 +117,7 @@ def _uv(folder: Path) -> list[str]:
     if not own.exists():
         _say("Fetching uv, which installs the packages …")
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        _run([*pip, UV], folder, dict(os.environ))
+        _run([*pip, "--require-hashes", "-r", str(UV_LOCK)], folder, dict(os.environ))
     return [str(own)]
 
 
