@@ -17,7 +17,6 @@ from gateway.bootstrap import presigner_of, utc_now
 from gateway.dev.store import StoreServer
 from gateway.settings import Settings
 from gateway.storage.clock import StoreClock
-from gateway.storage.presign import open_part_url
 from tests.conftest import missing, store_settings
 from tests.e2e.browser.conftest import BUCKET
 from tests.e2e.browser.harness import HERE, Gateway, sha256_of, stored_sha256, until
@@ -341,7 +340,7 @@ def test_expired_part_url(uploader: Uploader, media: Callable[[int], Path], s3: 
             return
         query = dict(parse_qsl(urlsplit(answer.json()["url"]).query))
         key = urlsplit(answer.json()["url"]).path.removeprefix(f"/{BUCKET}/")
-        expired.append(open_part_url(presigner, key, query["uploadId"], 2, 60).url)
+        expired.append(presigner.upload_part_of_any_size(key, query["uploadId"], 2, 60).url)
         route.fulfill(response=answer, json={**answer.json(), "url": expired[0]})
 
     sign = "**/uppy/sign" if uploader.mode == "6-signRequest" else "**/s3/multipart/*/2?*"
