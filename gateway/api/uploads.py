@@ -89,7 +89,7 @@ async def list_uploads(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """List your uploads, newest first."""
-    charge(request, limit // ROWS_PER_UNIT)
+    charge(request, (limit - 1) // ROWS_PER_UNIT)
     page, next_cursor = await list_page(gateway_of(request), caller, state=state, before=cursor_of(cursor), limit=limit)
     return json_response({"uploads": [upload_answer(upload, caller) for upload in page], "next_cursor": next_cursor})
 

@@ -202,6 +202,7 @@ class UnsupportedBody(GatewayError):
     """The request body is compressed, or not UTF-8."""
 
     code = "unsupported_body"
+    title = "Unsupported request body"
 
 
 class Malformed(GatewayError):

@@ -61,13 +61,12 @@ async def sign(
     if upload.plan is None:
         require_uploading(gateway, upload)
         await check_room(gateway, principal, upload, [part.part_number for part in wanted])
+        await _count_unsized(gateway, upload, wanted)
     signed: list[SignedPart] = []
     for start in range(0, len(wanted), SLICE):
         signed += sign_parts(gateway, upload, wanted[start : start + SLICE])
         # Signing is CPU alone: other requests come in between.
         await asyncio.sleep(0)
-        await _count_unsized(gateway, upload, wanted)
-    signed = sign_parts(gateway, upload, wanted)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:
         await gateway.uploads.remember_checksums(upload.id, checksums)

@@ -173,6 +173,7 @@ async def test_a_thousand_parts_are_signed_in_one_call(api: Api) -> None:
     )
     numbers = list(range(1000, 0, -1))
     signed = await api.call("POST", f"{answer.headers['location']}/parts/sign", json={"part_numbers": numbers})
+    assert signed.status_code == 200, signed.text
     assert [part["part_number"] for part in signed.json()["parts"]] == numbers
     assert len({part["url"] for part in signed.json()["parts"]}) == 1000
 

@@ -217,11 +217,10 @@ async def test_errors_carry_what_each_version_shows(api: Api, uppy: Uppy) -> Non
         b'{"filename":"a.mp3","metadata":[]}',
         b'{"filename":"a.mp3","metadata":{"%s":1}}' % (b"x" * 65),
         b'{"filename":"a.mp3","metadata":{"a":"%s"}}' % (b"x" * 1025),
-        b'{"filename":"a.mp3","type":"audio/mpeg\\r\\nx: y"}',
         b'{"filename":"a.mp3","metadata":{%s}}' % b",".join(b'"%d":1' % n for n in range(33)),
         b"[" * 100_000,
     ],
-    ids=range(11),
+    ids=range(10),
 )
 async def test_g1_a_create_that_cannot_be_is_refused(uppy: Uppy, body: bytes) -> None:
     """Whatever is sent as Companion's create, the answer is a 4xx."""
