@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 from xml.etree import ElementTree as ET
 
 import httpx
@@ -135,7 +135,7 @@ async def test_a_small_file_is_a_form(api: Api) -> None:
     assert (signed["fields"]["Content-Type"], "file" in signed["fields"]) == ("audio/mpeg", False)
     sent = await api.store.post(signed["url"], data=signed["fields"], files={"file": ("blob", mp3_bytes())})
     assert sent.status_code == 201
-    await complete_arrived_posts(api.gateway)
+    await complete_arrived_posts(api.gateway, [UUID(signed["uploadId"])])
     upload = await api.get(signed["uploadId"])
     assert (upload["state"], upload["filename"]) == ("ready", "tone.mp3")
 
