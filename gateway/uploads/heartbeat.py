@@ -72,8 +72,8 @@ class Heartbeat:
                     return
             except Unavailable:
                 continue
-            except Exception:
-                logger.exception("could not renew a lease; trying again")
+            except Exception as error:
+                logger.exception("could not renew a lease; trying again", extra={"error": type(error).__name__})
 
 
 @asynccontextmanager

@@ -374,7 +374,7 @@ async def test_b3_a_report_that_fails_for_any_reason_stops_no_body(
     rename = "ALTER TABLE {} RENAME TO {}"
     await api.gateway.database.execute(rename.format("upload_progress", "elsewhere"), {})
     sending = asyncio.create_task(api.call("PUT", f"/v1/uploads/{upload_id}/content", content=slowly()))
-    while not (logged := [record for record in caplog.records if "could not report" in record.message]):
+    while not (logged := [record for record in caplog.records if "could not renew" in record.message]):
         assert not sending.done()
         await asyncio.sleep(0.05)
     assert logged[0].__dict__["error"] == "UndefinedTable"
