@@ -126,13 +126,6 @@ class StandIn:
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(runner.cleanup())
-        # A transport closes its socket one turn of the loop after it closed, and after its last task ended.
-        for _ in range(3):
-            leftover = asyncio.all_tasks(self._loop)
-            for task in leftover:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(asyncio.sleep(0), *leftover, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
     def _api(
