@@ -82,7 +82,7 @@ async def remove_object(store: ObjectStore, key: str, *, version_id: str | None 
             await store.delete_object(key, version_id=head.version_id)
         except AccessDenied:
             # A missing permission, or a lock on the version: hiding the object is then the best possible outcome.
-            logger.warning("a version of a removed object stays: s3:DeleteObjectVersion is refused", extra={"key": key})
+            logger.warning("a version of a removed object stays: s3:DeleteObjectVersion is refused")
             await store.delete_object(key)
             return
     raise Unavailable("The store still holds versions of a removed object.")

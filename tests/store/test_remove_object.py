@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import Unavailable
+from gateway.logs import JsonFormatter
 from gateway.storage.models import StoreConfig
 from gateway.storage.s3 import S3Store, open_store
 from gateway.uploads import clean_up as module
@@ -67,7 +68,7 @@ async def test_more_versions_than_one_call_removes_are_said_to_be_left(
     store: S3Store, bucket: StoreConfig, boto3_s3: Any, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The upload stays marked, and the next call goes on."""
-    monkeypatch.setattr(module, "MOST_VERSIONS", 2)
+    monkeypatch.setattr(module, "MAX_VERSIONS", 2)
     for body in (b"one", b"two", b"three"):
         await put_object(store, key, body, content_type="audio/mpeg")
     with pytest.raises(Unavailable):
@@ -76,11 +77,16 @@ async def test_more_versions_than_one_call_removes_are_said_to_be_left(
     assert _held(boto3_s3, bucket.bucket) == []
 
 
-async def test_a_version_that_must_stay_is_hidden_at_least(config: StoreConfig, key: str) -> None:
-    """Without s3:DeleteObjectVersion, or under a lock, the plain DELETE is still sent."""
+async def test_a_version_that_must_stay_is_hidden_at_least(
+    config: StoreConfig, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without s3:DeleteObjectVersion, or under a lock, the plain DELETE is sent; the warning has no object key."""
     head = answer(200, ETag='"e"', **{"x-amz-version-id": "v1"})
     async with fault_server(head, error(403, "AccessDenied"), answer(204)) as faults:
         async with open_store(replace(config, endpoint=faults.endpoint)) as store:
             await remove_object(store, key)
         sent = [(request.method, "versionId=v1" in request.target) for request in faults.requests]
     assert sent == [("HEAD", False), ("DELETE", True), ("DELETE", False)]
+    warnings = [record for record in caplog.records if "s3:DeleteObjectVersion" in record.getMessage()]
+    assert len(warnings) == 1
+    assert key not in JsonFormatter().format(warnings[0])

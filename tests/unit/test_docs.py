@@ -55,6 +55,39 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     assert broken == []
 
 
+def test_every_path_of_the_code_exists() -> None:
+    """A path of a module in a document names a file of the repository; a block of code may name a file to write."""
+    documents = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
+    named = {(document, path) for document in documents for path in _code_paths(document)}
+    assert len(named) > 20
+    assert sorted(f"{document.name}: {path}" for document, path in named if not (ROOT / path).exists()) == []
+
+
+def _code_paths(document: Path) -> set[str]:
+    text = document.read_text()
+    paths = set(re.findall(r"\bgateway/[\w/-]+\.py\b", text))
+    if document.name == "stores.md":
+        paths |= {f"gateway/{path}" for path in re.findall(r"`([a-z_]+/[\w/]+\.py)`", text)}
+    to_write = set(re.findall(r"^# (gateway/[\w/-]+\.py)$", text, re.MULTILINE))
+    return paths - to_write
+
+
+def test_every_name_in_the_stores_document_is_in_its_file() -> None:
+    """The table of quirks names, after each path, a function or class that the file has."""
+    pairs = re.findall(r"`([a-z_]+/[\w/]+\.py)`, `([\w.]+)`", (ROOT / "docs/stores.md").read_text())
+    assert len(pairs) > 10
+    missing = [
+        f"{path}: {name}"
+        for path, name in pairs
+        if not re.search(rf"\b(def|class) {name.rpartition('.')[2]}\b|^{name} ?[:=]", _source(path), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def _source(path: str) -> str:
+    return (ROOT / "gateway" / path).read_text()
+
+
 def test_every_command_is_in_a_document() -> None:
     """A command nobody wrote about is a command nobody finds."""
     text = "\n".join(document.read_text() for document in DOCUMENTS)

@@ -170,26 +170,34 @@ async def test_the_client_may_go_in_mid_body() -> None:
 
 
 async def _told(port: int, pieces: list[bytes], *, pause: float = 0.0, flood: bool = False) -> bytes:
-    """Send *pieces*, a *flood* until there is an answer, and return all that comes back."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    reading = asyncio.create_task(reader.read(65536))
-    try:
-        with suppress(ConnectionError):
-            for piece in pieces:
-                if flood and reading.done():
-                    break
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(pause)
-        async with asyncio.timeout(30):
-            answer = await reading
+    """Send *pieces*, a *flood* until there is an answer, and return everything that the server sent.
+
+    The server may close the connection during the sending. A StreamReader then loses an answer that was not read yet,
+    so this reads the socket itself.
+    """
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setblocking(False)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            receiving = group.create_task(_received(connection, answered))
             with suppress(ConnectionError):
-                while more := await reader.read(65536):
-                    answer += more
-            return answer
-    finally:
-        reading.cancel()
-        writer.close()
+                for piece in pieces:
+                    if flood and answered.is_set():
+                        break
+                    await loop.sock_sendall(connection, piece)
+                    await asyncio.sleep(pause)
+        return receiving.result()
+
+
+async def _received(connection: socket.socket, answered: asyncio.Event) -> bytes:
+    """Return everything that arrives until the other side closes, and set *answered* at the first bytes."""
+    answer = b""
+    with suppress(ConnectionError):
+        while more := await asyncio.get_running_loop().sock_recv(connection, 65536):
+            answer += more
+            answered.set()
+    return answer
 
 
 @pytest.mark.parametrize("piece", [1000, 64 * 1024])

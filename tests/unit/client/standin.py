@@ -123,9 +123,7 @@ class StandIn:
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         self._ready.set()
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(_end(site, runner))
         self._loop.close()
 
     def _api(
@@ -366,6 +364,23 @@ class StandIn:
         if fault == "late":
             return _reset(request)
         return web.Response(headers={} if self.hide_etags else {"ETag": f'"{etag}"'})
+
+
+async def _end(site: web.TCPSite, runner: web.AppRunner) -> None:
+    await site.stop()
+    # A connection that was just accepted is a task of the loop. Cancelled before its first step, the task would never
+    # close its socket.
+    await asyncio.sleep(0)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for connection in runner.server.connections if runner.server else ():
+        if connection.transport is not None:
+            # close() would wait until the client has read everything, and this loop ends now.
+            connection.transport.abort()
+    await runner.cleanup()
+    await asyncio.sleep(0)
 
 
 def _sha256(data: bytes) -> str:
