@@ -23,7 +23,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev dev quick test test-slow coverage test-store test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
+.PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 
 test-store: $(READY) ## Run the tests that need a store against STORE=seaweedfs or STORE=minio
 	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile -m "not big and not browser" tests/store tests/api tests/e2e tests/dev
+
+clients: $(READY) ## Fetch axios and OkHttp, run every client that is here, write the table of docs/streaming.md
+	cd tests/clients/programs/axios && npm ci --no-audit --no-fund
+	mvn -q -B -f tests/clients/programs/okhttp/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/clients/okhttp
+	RECORD_CLIENTS=1 $(PYTEST) tests/clients/test_real_clients.py
 
 test-big: $(READY) ## Send 5 GiB through the gateway (BIG_SIZE in bytes makes it smaller)
 	TEST_STORE=$(STORE) $(PYTEST) -m big -s --timeout=3600 tests

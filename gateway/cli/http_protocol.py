@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -45,6 +47,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._heads = self._head_bytes = 0
         self._refused = False
         self._upgraded = False
+        self._fed = self._unparsed = b""
+        self._repeating_head = False
         self._unread_bytes: int | None = None
 
     @property
@@ -93,7 +97,11 @@ class GatewayProtocol(HttpToolsProtocol):
                 self.close_for_room()
                 return
         head = self._heads if self._in_head else None
-        super().data_received(data)
+        rest = data
+        while rest:
+            self._fed, self._unparsed = rest, b""
+            super().data_received(rest)
+            rest = self._unparsed
         if self._in_head and head == self._heads:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -104,8 +112,36 @@ class GatewayProtocol(HttpToolsProtocol):
         self._upgraded = True
         super().handle_websocket_upgrade()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read the request as if it had not asked for another protocol, as RFC 9110 allows (section 7.8).
+
+        Java's HttpClient asks for h2c and Apache's for TLS, in requests with a body too. The parser takes all bytes
+        after such a head for the other protocol: the body was lost, and its bytes were read as the next request.
+        Therefore a new parser reads on, after a head that states the same length.
+        """
+        upgrade = sys.exception()
+        assert isinstance(upgrade, httptools.HttpParserUpgrade), "uvicorn calls this where it handles that error"
+        self._unparsed = self._fed[upgrade.args[0] :]
+        lengths = [pair for pair in self.headers if pair[0] in (b"content-length", b"transfer-encoding")]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._repeating_head = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(b"%s: %s\r\n" % pair for pair in lengths))
+
+    def on_url(self, url: bytes) -> None:
+        """Read a piece of the request's target."""
+        if not self._repeating_head:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header."""
+        if not self._repeating_head:
+            super().on_header(name, value)
+
     def on_message_begin(self) -> None:
         """Begin a head."""
+        if self._repeating_head:
+            return
         super().on_message_begin()
         self._timer.cancel()
         self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
@@ -116,6 +152,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """End a head."""
+        if self._repeating_head:
+            self._repeating_head = False
+            return
         self._in_head = False
         self._in_body = True
         self._timer.cancel()
@@ -123,6 +162,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a body."""
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            # The parser skipped the body of a request that asks for another protocol; the next parser reads it.
+            return
         self._in_body = False
         if self._unread_bytes is not None:
             # The rest of a refused body came in time: the connection can carry the next request.
