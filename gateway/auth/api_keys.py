@@ -1,7 +1,7 @@
 """Make API keys and recognise them.
 
 A key the gateway makes reads `gw_<id>_<secret>`: the id finds the row, and the `gw_` lets secret scanners find a leaked
-key. A key that a developer chose may be any text; its id is drawn from its hash. Of both, only the SHA-256 is kept.
+key. A key that a developer chose may be any text; its id is drawn from its hash. Only the SHA-256 of either is stored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FindKey = Callable[[str], Awaitable[tuple[str, bytes] | None]]
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made; the only moment its text exists."""
+    """A new key. Its text exists only here."""
 
     key_id: str
     secret_hash: bytes
@@ -39,7 +39,7 @@ def new_key() -> NewKey:
 
 
 def parse_key(text: str) -> NewKey:
-    """Split a key into id and hash; raise Unauthenticated for what no key can be (8 to 200 printable ASCII)."""
+    """Split a key into id and hash; raise Unauthenticated for text that is not 8 to 200 printable ASCII."""
     if _ANY.fullmatch(text) is None:
         raise Unauthenticated
     made = _MADE.fullmatch(text)
@@ -48,12 +48,12 @@ def parse_key(text: str) -> NewKey:
 
 
 async def authenticate(text: str, find_live: FindKey) -> Principal:
-    """Return whom a key stands for; unknown, revoked, malformed and wrong keys all raise the same Unauthenticated."""
+    """Return the principal of a key; unknown, revoked, malformed and wrong keys raise the same Unauthenticated."""
     return await recognise(parse_key(text), find_live)
 
 
 async def recognise(key: NewKey, find_live: FindKey) -> Principal:
-    """Return whom a key stands for; raise Unauthenticated as `authenticate` does."""
+    """Return the principal of a key; raise Unauthenticated as `authenticate` does."""
     found = await find_live(key.key_id)
     tenant_id, expected = found or ("", _NOBODY)
     if not hmac.compare_digest(expected, key.secret_hash) or found is None:

@@ -1,4 +1,4 @@
-"""Make one-use tickets: browsers cannot set a header on EventSource and WebSocket, and a query ends up in logs."""
+"""Make one-use tickets: browsers cannot set a header on EventSource and WebSocket, and servers log queries."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def new_ticket() -> str:
 
 
 def ticket_hash(text: str) -> bytes:
-    """Return what is kept of a ticket; raise Unauthenticated for what no ticket can be."""
+    """Return the SHA-256 of a ticket, which is stored; raise Unauthenticated for text of another form."""
     if _TICKET.fullmatch(text) is None:
         raise Unauthenticated
     return hashlib.sha256(text.encode()).digest()
 
 
 def pack(principal: Principal) -> Mapping[str, Any]:
-    """Return a principal as JSON to keep with a ticket."""
+    """Return a principal as JSON to store with a ticket."""
     packed: Mapping[str, Any] = _PRINCIPAL.dump_python(principal, mode="json")
     return packed
 
 
 def unpack(packed: Mapping[str, Any]) -> Principal:
-    """Return the principal that was kept; raise Unauthenticated when a release of another shape kept it."""
+    """Return the stored principal; raise Unauthenticated when another release stored it in another form."""
     try:
         return _PRINCIPAL.validate_python(packed)
     except ValidationError:

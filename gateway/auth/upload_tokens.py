@@ -1,7 +1,7 @@
 """Sign upload tokens and read them: JWTs of one fixed form, so that nothing in a token chooses how it is checked.
 
-A token says who may upload (the tenant), under which row its limits are kept and until when. Limits and metadata stay
-in the database: a token is readable by its bearer, and it travels in paths.
+A token names the tenant, the row with its limits, and its times. Limits and metadata stay in the database: the bearer
+can read a token, and paths contain it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIN_SECRET_BYTES = 32
 """RFC 7518, 3.2: a key for HS256 has at least as many bits as its hash."""
 
 CLOCK_LEEWAY = timedelta(seconds=5)
-"""Replicas' clocks differ a little; a token made by one must be good at the next at once."""
+"""Replicas' clocks differ a little; every replica must accept a new token at once."""
 
 _HEADER = {"alg": ALGORITHM, "typ": TYPE}
 _MAX_LENGTH = 4096
@@ -38,7 +38,7 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token with a good signature says; its times are not checked yet."""
+    """The claims of a token with a valid signature; its times are not checked yet."""
 
     principal: Principal
     grant: TokenGrant
@@ -46,14 +46,14 @@ class Claims:
     expires_at: datetime
 
     def principal_at(self, now: datetime) -> Principal:
-        """Return whom the token stands for; raise Unauthenticated before and after its time."""
+        """Return the principal of the token; raise Unauthenticated before and after its time."""
         if now < self.not_before - CLOCK_LEEWAY or now >= self.expires_at:
             raise Unauthenticated("The upload token has expired. Ask for a new one.")
         return self.principal
 
 
 class TokenSigner:
-    """Sign with the first secret and accept every one, so that a new secret can be put before the old."""
+    """Sign with the first secret and accept every secret, so that a new one can be added before the old one."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
@@ -80,10 +80,10 @@ class TokenSigner:
         return jwt.encode(dict(_HEADER), claims, self._keys[0], algorithms=[ALGORITHM])
 
     def read(self, text: str) -> Claims:
-        """Return what a token of ours says; raise Unauthenticated for any other text.
+        """Return the claims of a token that this gateway signed; raise Unauthenticated for any other text.
 
-        The header must be exactly ours. What others put there (`jku`, `jwk`, `kid`, `crit`, another `alg`) is
-        never looked at: it is refused for being there.
+        The header must be equal to ours. A header with other members (`jku`, `jwk`, `kid`, `crit`, another `alg`)
+        is refused, and their values are not used.
         """
         if len(text) > _MAX_LENGTH or _COMPACT.fullmatch(text) is None:
             raise Unauthenticated
@@ -91,7 +91,7 @@ class TokenSigner:
             try:
                 token = jwt.decode(text, key, algorithms=[ALGORITHM])
             except (JoseError, ValueError, TypeError, KeyError):
-                # A header or body that is no JSON object ends in other errors than the library's own.
+                # For a header or body that is no JSON object the library raises built-in errors.
                 continue
             if token.header == _HEADER:
                 return _claims(token.claims)
@@ -99,7 +99,7 @@ class TokenSigner:
 
 
 def looks_like_token(text: str) -> bool:
-    """Say whether a bearer text is a token rather than an API key; what it is worth is for `read` to say."""
+    """Return whether a bearer text has the form of a token and not of an API key; `read` checks it."""
     return text.startswith("eyJ") and text.count(".") == 2
 
 
@@ -116,7 +116,7 @@ def _claims(found: dict[str, Any]) -> Claims:
         principal = Principal(tenant_id=str(found["sub"]), key_id=str(found["key"]), token=grant)
         times = [_time(found[name]) for name in ("nbf", "exp")]
     except (KeyError, ValueError, TypeError, AttributeError):
-        # Signed by us and still not ours: another program shares the secret.
+        # The signature is valid but the claims are not: another program uses the same secret.
         raise Unauthenticated from None
     return Claims(principal, grant, *times)
 

@@ -1,4 +1,4 @@
-"""Do one thing to many uploads, side by side; one that fails stops no other."""
+"""Run one step for many uploads at the same time; a failure stops no other upload."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 async def for_each_upload(
     upload_ids: Sequence[UUID], step: Callable[[UUID], Awaitable[bool]], *, semaphore: asyncio.Semaphore, failing: str
 ) -> int:
-    """Take *step* for every upload, as many as *semaphore* lets, and return for how many it said True.
+    """Run *step* for every upload, at most *semaphore* at once, and return the number of True results.
 
     An upload that fails is logged as *failing* with its id.
     """
@@ -27,7 +27,7 @@ async def for_each_upload(
             except GatewayError as exc:
                 logger.warning(failing, extra={"upload_id": str(upload_id), "code": exc.code})
             except Exception:
-                # One row that nobody foresaw must not keep the worker from all others.
+                # An unexpected row must not keep the worker from the other rows.
                 logger.exception(failing, extra={"upload_id": str(upload_id)})
         return False
 

@@ -1,4 +1,4 @@
-"""Forget what nobody will ask for again, so that the database holds what is open and what is the record."""
+"""Forget old rows, so that the database does not grow without limit."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ KEYS_BATCH = 1000
 """Keys, or deliveries, that one statement deletes."""
 
 TOKENS_BATCH = 100
-"""Tokens that one statement looks at, each with a look for its uploads."""
+"""Tokens that one statement reads; for each it also searches the uploads."""
 
 UPLOADS_BATCH = 25
 """Uploads of one statement: each has up to 10,000 part checksums, and the statement timeout is 5 seconds."""
 
 ROUNDS = 100
-"""Statements of each kind in one sweep; the rest waits for the next."""
+"""Statements of each kind in one sweep; the next sweep does the rest."""
 
 TOKEN_SECONDS = 86_400.0
-"""Time a token is still listed after its end, and between two looks at one that uploads name, seconds."""
+"""Time that a token is listed after its end, and time between two checks of a token with uploads, seconds."""
 
 
 async def forget(gateway: Gateway) -> dict[str, int]:
-    """Forget keys, tokens and rows past their time; return how many of each. Kinds that fail wait for the next call."""
+    """Forget keys, tokens and rows past their time; return the counts. The next call repeats a kind that failed."""
     steps = {
         "forgotten_keys": _forget_keys,
         "forgotten_rows": _forget_working_rows,
@@ -43,7 +43,7 @@ async def forget(gateway: Gateway) -> dict[str, int]:
         try:
             counts[what] = await step(gateway)
         except GatewayError as exc:
-            logger.warning("could not forget what is old", extra={"what": what, "code": exc.code})
+            logger.warning("could not forget old rows", extra={"what": what, "code": exc.code})
     return counts
 
 

@@ -14,10 +14,10 @@ from gateway.uploads.clean_up import remove_object
 from gateway.uploads.post_uploads import complete_arrived
 
 AT_ONCE = 8
-"""Forms looked at side by side: most are one HEAD, one that came is a copy and a check."""
+"""POST uploads checked at once: most need one HEAD; an arrived file needs a copy and a check."""
 
 BATCH = 100
-"""Forms of one round; the rest waits for the next, a second later."""
+"""POST uploads of one round; the next round, a second later, does the rest."""
 
 
 async def complete_arrived_posts(gateway: Gateway, requested: Collection[UUID] = ()) -> int:
@@ -38,7 +38,7 @@ async def complete_arrived_posts(gateway: Gateway, requested: Collection[UUID] =
 
 
 async def remove_late_posts(gateway: Gateway) -> int:
-    """Remove what was sent to form keys after their uploads had ended, once no form can be sent any more."""
+    """Remove files that arrived at POST keys after their uploads ended, once the store accepts no form for them."""
 
     async def remove(upload_id: UUID) -> bool:
         upload = await uploads.find_unscoped(gateway.database, upload_id)

@@ -1,4 +1,4 @@
-"""Find what was abandoned by our own rows and bring it to an end."""
+"""Find abandoned uploads in our rows and end them."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from gateway.uploads.process import resume
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""Uploads of one statement; the sweep goes on until there are none."""
+"""Uploads of one statement; the sweep repeats it until no row is found."""
 
 PER_TENANT = 25
-"""Uploads of one tenant in a batch: a tenant that abandoned a million holds up nobody else's."""
+"""Uploads of one tenant in a batch: a tenant with a million abandoned uploads does not delay other tenants."""
 
 ROUNDS = 10_000
-"""Batches of each kind in one sweep; the rest waits for the next."""
+"""Batches of each kind in one sweep; the next sweep does the rest."""
 
 AT_ONCE = 16
-"""Uploads cleaned side by side: a store that is slow with one does not hold up the others."""
+"""Uploads cleaned at once: a slow answer of the store for one does not delay the others."""
 
 ORPHAN_SECONDS = 300.0
-"""Time after which no try of CreateMultipartUpload is on its way to the store any more."""
+"""Time after which no attempt of CreateMultipartUpload can still reach the store, seconds."""
 
 FindBatch = Callable[[str], Awaitable[list[Upload]]]
 
 
 async def sweep(gateway: Gateway) -> dict[str, int]:
-    """Forget what is old, finish what was dropped, expire what is late, remove what is left; return how many of each.
+    """Forget old rows, process dropped uploads, expire late ones, and remove their files; return the counts.
 
     Any number of processes may sweep at once: each step is a compare-and-set or can be run twice. One upload that
     fails does not stop the others.
     """
-    # First: it asks nothing of the store, and a store that is away must not let the database grow.
+    # Forgetting is first: it does not need the store, and the database must not grow during an outage of the store.
     counts = await forget(gateway)
     semaphore = asyncio.Semaphore(AT_ONCE)
     steps = {
@@ -62,7 +62,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
 
 
 async def expire_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
-    """Expire every upload whose time is over and remove its parts; return how many were expired."""
+    """Expire every upload after its time and remove its parts; return the number of expired uploads."""
     expired = 0
 
     async def find(after_tenant: str) -> list[Upload]:
@@ -78,7 +78,7 @@ async def expire_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
 
 
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
-    """Expire one upload if its time is over and nobody completes it, and remove its parts."""
+    """Expire one upload if its time is over and no process completes it, and remove its parts."""
     change = Transition(from_state=State.UPLOADING, to_state=State.EXPIRED, cleanup_pending=True, expired_only=True)
     expired = await gateway.uploads.apply(upload_id, change)
     if expired is None:
@@ -101,9 +101,9 @@ async def _clean_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
 
 
 async def _in_turn(gateway: Gateway, semaphore: asyncio.Semaphore, find: FindBatch) -> int:
-    """Clean batch after batch, tenants in turn, until there are none; return how many were cleaned.
+    """Clean batch after batch, tenants in turn, until there are none; return the number of cleaned uploads.
 
-    A batch of which nothing could be cleaned ends it: the store is away, and the rest stays marked.
+    If no upload of a batch could be cleaned, the store is not available: the rest stays marked for the next sweep.
     """
     cleaned, after = 0, ""
     for _ in range(ROUNDS):
@@ -138,7 +138,7 @@ async def _finish_dropped(gateway: Gateway) -> int:
 
 
 async def abort_orphans(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
-    """Abort multipart uploads that a lost answer to CreateMultipartUpload left beside the one that is used."""
+    """Abort multipart uploads that exist beside the used one because an answer of the store was lost."""
     batch = {
         upload.id: upload
         for upload in await uploads.claim_orphans(gateway.database, after_seconds=ORPHAN_SECONDS, limit=BATCH)

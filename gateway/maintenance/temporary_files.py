@@ -13,14 +13,14 @@ from gateway.database import receiving
 from gateway.streaming import disk
 
 MOST_FILES = 1000
-"""Looked at in one sweep; the rest waits for the next."""
+"""Files that one sweep reads; the next sweep does the rest."""
 
 
 async def remove_temporary_files(gateway: Gateway) -> int:
-    """Remove what a process that was cut off or too late wrote for an upload that has ended; return how many files.
+    """Remove files that a stopped or late process wrote for an ended upload; return their number.
 
-    Only names that are an upload_id of ours are touched, and only when nobody has written to them for a lease: the
-    folder may be shared with other programs.
+    A file is removed only if its name is the id of one of our uploads and its last write is older than a lease: other
+    programs may use the same folder.
     """
     limits = gateway.streams
     if limits.destination != "disk":

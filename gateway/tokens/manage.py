@@ -1,4 +1,4 @@
-"""Issue an upload token: what a backend hands to one of its users."""
+"""Issue, list and revoke upload tokens, which a backend gives to its users."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gateway.domain.policy import DEFAULT_POLICY, check_metadata, check_policy_n
 from gateway.domain.principal import Principal, TokenGrant, require_key
 
 MAX_SECONDS = 7 * 86_400
-"""A token is a key that is given away: a week is the end, as it is for a presigned URL."""
+"""Longest life of a token, seconds: a week, the limit of S3 for a presigned URL."""
 
 MAX_ORIGINS = 8
-"""Origins travel in the token, and the token in paths."""
+"""Most origins of one token: the token contains them, and paths contain the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """What the holder of an API key asks for; None is no limit beside the policy's."""
+    """A request for a token; None means no limit except the policy's."""
 
     expires_in_seconds: int
     policy: str = DEFAULT_POLICY
@@ -40,23 +40,23 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A token that was just signed; its text exists only here."""
+    """A new token. Its text exists only here."""
 
     token: UploadToken
     text: str = field(repr=False)
 
 
 def signer_of(gateway: Gateway) -> TokenSigner:
-    """Return what signs and reads tokens; raise NotConfigured when this gateway has no secret for it."""
+    """Return the signer of tokens; raise NotConfigured when this gateway has no secret for tokens."""
     if gateway.tokens is None:
         raise NotConfigured("Upload tokens are off: set GATEWAY_TOKEN_SECRET to 32 random characters or more.")
     return gateway.tokens
 
 
 async def issue_token(gateway: Gateway, principal: Principal, wanted: NewToken) -> IssuedToken:
-    """Sign a token and keep its limits.
+    """Sign a token and store its limits.
 
-    Raises Forbidden for a caller who has only a token, Invalid, NotConfigured and Unavailable.
+    Raises Forbidden for a caller without an API key, Invalid, NotConfigured and Unavailable.
     """
     require_key(principal)
     signer = signer_of(gateway)
@@ -85,8 +85,8 @@ async def issue_token(gateway: Gateway, principal: Principal, wanted: NewToken) 
 def _origins(given: Sequence[str]) -> tuple[str, ...]:
     """Return *given* if each is an origin; raise Invalid.
 
-    Origins beside GATEWAY_ALLOWED_ORIGINS are taken: which pages the store lets in is the store's to say, and an
-    operator's rule or MinIO's setting may let in more than ours. Asking it here would make each token wait for it.
+    Origins that are not in GATEWAY_ALLOWED_ORIGINS are accepted: an operator's rule of the bucket or MinIO's setting
+    may allow more pages than the gateway does. A question to the store would delay each token.
     """
     if len(given) > MAX_ORIGINS:
         raise Invalid(f"allowed_origins holds more than {MAX_ORIGINS} origins.")
@@ -100,7 +100,7 @@ _NONE = "There is no such upload token."
 
 
 async def get_token(gateway: Gateway, principal: Principal, token_id: UUID) -> UploadToken:
-    """Return a token of the tenant's; raise NotFound."""
+    """Return a token of the tenant; raise NotFound."""
     found = await upload_tokens.find(gateway.database, require_key(principal).tenant_id, token_id)
     if found is None:
         raise NotFound(_NONE)
@@ -118,9 +118,9 @@ async def list_tokens(
 
 
 async def revoke_token(gateway: Gateway, principal: Principal, token_id: UUID) -> None:
-    """Revoke a token: from now on it reaches no upload. URLs that were signed with it live on until they expire.
+    """Revoke a token: the gateway refuses it from now on. URLs that it obtained stay valid until they expire.
 
-    Raises NotFound; again is fine.
+    May be called any number of times. Raises NotFound.
     """
     if not await upload_tokens.revoke(gateway.database, require_key(principal).tenant_id, token_id):
         raise NotFound(_NONE)
