@@ -1,4 +1,4 @@
-"""Run the jobs: finish what a dead process left, sweep what was abandoned."""
+"""Run the jobs: process uploads of dead processes, and sweep abandoned ones."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ CONCURRENCY = 8
 """Jobs at once; each holds at most one database connection and a few store calls."""
 
 PROCESS_ATTEMPTS = 8
-"""With the wait doubling from 2 s, eight tries cover a store that is away for eight minutes; then sweeps go on."""
+"""Attempts of one job. Waits double from 2 s, so they cover an outage of eight minutes; later the sweep repeats it."""
 
 TIDY_TASK = "tidy_queue"
 
 TIDY_CRON = "*/10 * * * *"
-"""A worker that starts makes up for the last time, so ten minutes are the longest a dead worker's job waits."""
+"""A starting worker runs a missed period, so a dead worker's job waits at most ten minutes."""
 
 KEEP_JOBS_HOURS = 7 * 24
-"""Jobs that failed are kept so long for whoever looks into it."""
+"""Time that failed jobs are kept for inspection, hours."""
 
 WORK_AGAIN_SECONDS = 2.0
-"""Pause before the queue is worked on again after its database was lost."""
+"""Pause before the queue is used again after a lost database connection, seconds."""
 
 POST_CHECK_SECONDS = 1.0
 """Time between two checks for due POST uploads: one query of an index that is empty where nobody sends forms."""
@@ -53,7 +53,7 @@ MEASURE_SECONDS = 2.0
 
 
 def register(app: App, gateway: Gateway) -> None:
-    """Give the queue's job names their meaning."""
+    """Register the functions of the queue's job names."""
 
     @app.task(
         name=PROCESS_TASK,
@@ -65,7 +65,7 @@ def register(app: App, gateway: Gateway) -> None:
         with suppress(PartsMismatch):
             await resume(gateway, UUID(upload_id))
 
-    # A queueing lock and no lock: held by a worker that died, a lock would end all tidying.
+    # A queueing lock and no lock: a lock held by a dead worker would stop all clean-ups.
     @app.periodic(cron=TIDY_CRON)
     @app.task(name=TIDY_TASK, queueing_lock=TIDY_TASK)
     async def tidy_queue(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names the time it was due
@@ -73,7 +73,7 @@ def register(app: App, gateway: Gateway) -> None:
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until *stop* is set; a job in hand gets time to end, and what it does not end is taken up again.
+    """Work until *stop* is set; running jobs get time to end, and interrupted jobs are repeated.
 
     Raises Unavailable when the database is away, or older than this release, at the start. Later it may go and come.
     """
@@ -90,7 +90,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
                 asyncio.create_task(send_webhooks_forever(gateway)),
             ]
             stopped = asyncio.create_task(stop.wait())
-            # One of them ending by itself is a failure to be seen, not slept through.
+            # A loop that ends by itself is a failure and must end the worker.
             await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stop.set()
             for task in (stopped, *loops):
@@ -101,7 +101,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _work_forever(app: App, stop: asyncio.Event) -> None:
-    """Run the queue's worker, and a new one where it ends: it does, even without an error, at one lost connection."""
+    """Run the queue's worker and restart it when it ends: one lost connection ends it, even without an error."""
     while not stop.is_set():
         try:
             await app.run_worker_async(

@@ -1,4 +1,4 @@
-"""Send webhooks to addresses that tenants chose: only to public hosts, never further, and with an end to everything.
+"""Send webhooks to addresses of tenants: to public hosts only, without redirects, with limits for everything.
 
 The host is looked up by a resolver that refuses what is not public, and each socket is checked again by the very
 address it connects to: a name that changes its mind in between, or an address written so that only the system's
@@ -24,26 +24,26 @@ from yarl import URL
 from gateway.domain.public_addresses import is_public
 
 TIMEOUT_SECONDS = 15.0
-"""From the look-up to the status line; Standard Webhooks asks for 15 to 30."""
+"""Seconds from the name lookup to the status line; Standard Webhooks recommends 15 to 30."""
 
 CONNECT_SECONDS = 5.0
 
 LOOKUPS = 16
-"""Threads that look names up: a name server that hangs costs these, and no thread that others wait for."""
+"""Threads for name lookups: a name server that hangs blocks these and no others."""
 
 MOST_CONNECTIONS = 128
-"""Of one process; what finds none free waits within its own time."""
+"""Connections of one process; an attempt without a free one waits within its own timeout."""
 
 MOST_HEADERS = 64
 
 
 class NotPublic(OSError):
-    """The host is, or may be, inside somebody's network."""
+    """The host is, or may be, inside a private network."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of an attempt: a status, or a word for why there was none. The answer's body is never read."""
+    """The outcome of an attempt: a status, or one word for the failure. The answer's body is never read."""
 
     status: int | None = None
     error: str | None = None
@@ -51,11 +51,11 @@ class SendResult:
 
     @property
     def ok(self) -> bool:
-        """Say whether the receiver took the message."""
+        """Return whether the receiver accepted the message."""
         return self.status is not None and 200 <= self.status < 300
 
     def asked_seconds(self, now: float) -> float | None:
-        """Return how long the receiver asks to wait (seconds from *now*, Unix time), if it does so understandably."""
+        """Return the wait that the receiver requests, seconds from *now* (Unix time); None if it is missing or invalid."""
         text = (self.retry_after or "").strip()
         if text.isascii() and text.isdecimal():
             return float(text[:9])
@@ -87,7 +87,7 @@ class _PublicResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Leave look-ups that hang to themselves."""
+        """End without waiting for lookups that hang."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -135,7 +135,7 @@ class WebhookSender:
             await self._resolver.close()
 
     async def require_public_host(self, url: str) -> None:
-        """Raise NotPublic unless every address of the host is public now; a name nobody knows is none either."""
+        """Raise NotPublic unless every address of the host is public now; an unknown name is not public either."""
         assert self._resolver is not None, "opened"
         if self._private:
             return
@@ -144,11 +144,11 @@ class WebhookSender:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._resolver.resolve(host, 443)
         except (OSError, UnicodeError, TimeoutError) as exc:
-            # One answer for all: it must not tell names inside this network from names that are none.
+            # One answer for every case: it must not reveal which names exist inside this network.
             raise NotPublic("the host has no public address") from exc
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> SendResult:
-        """POST once and return what became of it. A redirect is an answer like any other, and not followed."""
+        """POST once and return the outcome. A redirect is an ordinary answer and is not followed."""
         assert self._session is not None, "opened"
         fields = {**headers, "content-type": "application/json", "user-agent": "upload-gateway"}
         try:
@@ -157,19 +157,19 @@ class WebhookSender:
             ) as answer:
                 return SendResult(status=answer.status, retry_after=answer.headers.get("retry-after"))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            # ValueError: a host that is refused before anything is sent (an endless label).
+            # ValueError: a host name that is refused before anything is sent (a label that is too long).
             return SendResult(error=_word_for(exc))
 
 
 def _checked_socket(found: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-    """Make the socket of a connection, after one more look at the address that it will connect to."""
+    """Create the socket of a connection after a last check of its address."""
     family, kind, protocol, _, address = found
     _require_public(str(address[0]))
     return socket.socket(family, kind, protocol)
 
 
 def _word_for(error: BaseException) -> str:
-    """Name a failure in one word. No more: an address or a sentence would tell what lies inside this network."""
+    """Name a failure in one word: an address or a sentence would reveal the inside of this network."""
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, aiohttp.ClientSSLError):

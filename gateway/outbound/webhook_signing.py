@@ -1,4 +1,4 @@
-"""Sign webhooks as Standard Webhooks says, with secrets that are kept nowhere: they are made when they are needed.
+"""Sign webhooks by Standard Webhooks, with secrets that are not stored: they are derived when needed.
 
 A webhook's secret is derived from the gateway's own secret, the webhook's id and a number that a rotation counts up.
 Whoever reads the database can sign nothing.
@@ -20,7 +20,7 @@ _PURPOSE = b"upload-gateway webhook secret v1"
 
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
-    """What is signed and sent: the id stays the same in every attempt, the time (Unix seconds) does not."""
+    """A signed message: its id is the same in every attempt, its time (Unix seconds) is not."""
 
     id: str
     timestamp: int
@@ -28,7 +28,7 @@ class SignedMessage:
 
 
 class WebhookSecrets:
-    """Make the secrets of webhooks from the gateway's own, the newest first."""
+    """Derive the secrets of webhooks from the gateway's own secrets, the newest first."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         if not secrets or any(len(secret.encode()) < MIN_SECRET_BYTES for secret in secrets):
@@ -36,11 +36,11 @@ class WebhookSecrets:
         self._secrets = [secret.encode() for secret in secrets]
 
     def shown(self, webhook_id: UUID, number: int) -> str:
-        """Return the secret that its receiver checks with."""
+        """Return the secret with which the receiver verifies messages."""
         return f"whsec_{b64encode(self._derived(self._secrets[0], webhook_id, number)).decode()}"
 
     def headers(self, message: SignedMessage, webhook_id: UUID, numbers: Sequence[int]) -> Mapping[str, str]:
-        """Return the headers of *message*, with a signature of every secret a receiver may have yet."""
+        """Return the headers of *message*, with one signature for each secret that a receiver may still use."""
         content = f"{message.id}.{message.timestamp}.".encode() + message.body
         keys = [self._derived(secret, webhook_id, number) for number in numbers for secret in self._secrets]
         signatures = [b64encode(hmac.digest(key, content, sha256)).decode() for key in keys]

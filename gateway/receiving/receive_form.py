@@ -1,4 +1,4 @@
-"""Receive a file in a form and take it the ordinary way to its verdict."""
+"""Receive a file as a multipart form, complete its upload and validate it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def stream_form(gateway: Gateway, principal: Principal, boundary: str, bod
         except BaseException as exc:
             kept = await form.reception.give_up(exc) if form.reception is not None else None
             if kept is not None and isinstance(exc, Unavailable):
-                # Its client would send it again after an error, and the pipeline would get it twice.
+                # After an error the client would send the file again, and the pipeline would get it twice.
                 return kept
             raise
         finally:
@@ -62,7 +62,7 @@ async def stream_form(gateway: Gateway, principal: Principal, boundary: str, bod
 
 
 class _Form:
-    """What becomes of the file of one form."""
+    """Create the upload of one form and receive its file."""
 
     def __init__(self, gateway: Gateway, principal: Principal, lease: Lease) -> None:
         self.fields: dict[str, str] = {}
@@ -90,13 +90,13 @@ class _Form:
         self._first_metadata = dict(wanted.metadata)
         created = await create(self._gateway, self._principal, wanted, sent_by_gateway=True)
         self.reception = Reception(self._gateway, created.upload, ends_with_request=True)
-        # A file on disk can be hashed afterwards, when the sum comes behind it; one in the store only on its way.
+        # A file on disk can be hashed after it arrived. A file that goes to the store is hashed while it arrives.
         with_sha256 = streams.destination == "store" or SHA256_FIELD in self.fields
         self._target = await self.reception.begin(self._lease, with_sha256=with_sha256)
         return self._target
 
     async def complete(self) -> Upload:
-        """Compare with what was declared, before or after the file, and complete."""
+        """Compare the file with the declared size and checksum, and complete the upload."""
         assert self.reception is not None, "a form without a file does not get here"
         assert self._target is not None, "a form without a file does not get here"
         declared = self._declared_size()
@@ -138,7 +138,7 @@ def parse_sha256(declared: str) -> str:
 
 
 async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
-    """Compare what was received with its declared SHA-256; raise Invalid or FileMismatch."""
+    """Compare the received file with its declared SHA-256; raise Invalid or FileMismatch."""
     wanted = parse_sha256(declared)
     observed = target.sha256
     if observed is None:

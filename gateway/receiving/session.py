@@ -1,4 +1,4 @@
-"""Receive the file of one upload: hold the right to it, show how far it is, and leave nothing half-made behind."""
+"""Receive the file of one upload: hold the claim, report progress, and clean up after a failure."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from gateway.uploads.heartbeat import Heartbeat
 logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
-"""Time between two reports of progress; watchers are asked for no finer one."""
+"""Time between two progress reports, seconds; watchers get at most one a second."""
 
 _TO_BE_FINISHED = frozenset({State.COMPLETING, State.VALIDATING, State.READY})
 
 
 class Target(Protocol):
-    """What a file is received by; sizes in bytes."""
+    """The destination of received bytes; sizes in bytes."""
 
     size_bytes: int
 
     @property
     def sha256(self) -> str | None:
-        """Return the hexadecimal SHA-256 of what was received, where it was asked for."""
+        """Return the hexadecimal SHA-256 of the received bytes, if requested."""
         ...
 
     async def astart(self) -> None:
@@ -51,15 +51,15 @@ class Target(Protocol):
         ...
 
     async def adata_received(self, chunk: bytes) -> None:
-        """Take a piece, waiting for disk or store where it must."""
+        """Write one piece; wait while disk or store are slower than the sender."""
         ...
 
     async def afinish(self) -> None:
-        """End; everything is safe when it returns."""
+        """End the file. When it returns, every byte is stored."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of everything, whatever was received."""
+        """Close files and connections, also after a failure."""
         ...
 
 
@@ -84,7 +84,7 @@ class Reception:
         self._rate: float | None = None
 
     async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
-        """Become the receiver and return the target of the bytes; raise WrongState when another one receives it."""
+        """Claim the upload and return the destination of its bytes; raise WrongState when another process receives it."""
         begun = await receiving.claim(
             self._gateway.database,
             self.upload.id,
@@ -135,14 +135,14 @@ class Reception:
             raise StoreUnavailable(operation="UploadPart", message="no answer to the parts before it") from exc
 
     def _check(self, chunk: bytes) -> None:
-        """Stop in mid-stream: past the limit, or once the upload was aborted, expired or taken over."""
+        """Stop receiving at the size limit, or when the upload was aborted, expired or claimed by another process."""
         received = self._target.size_bytes if self._target else 0
         if received + len(chunk) > self.limit:
             raise TooLarge(f"The file is larger than {self.limit} bytes.", max_size_bytes=self.limit)
         if self._heartbeat.lost:
             raise WrongState("The upload was aborted or has expired.", state=State.ABORTED.value)
         if self._heartbeat.overdue:
-            # Another process may receive the file by now, and the sweeper may have ended the upload.
+            # Another process may have claimed the upload, or the sweep may have expired it.
             raise DatabaseUnavailable("The right to receive this file could not be renewed. Send it again.")
 
     async def _renew(self) -> bool | None:
@@ -175,12 +175,12 @@ class Reception:
         await receiving.add_metadata(self._gateway.database, self.upload.id, metadata, token=self.token)
 
     async def complete(self, principal: Principal) -> Upload:
-        """Take the ordinary way of an upload whose parts are all there; raise Gone when it is not ours any more."""
+        """Complete the upload after its last byte; raise Gone when this process no longer holds the claim."""
         assert self._target is not None, "begun"
         await self._heartbeat.stop()
         if self._target.size_bytes == 0:
             raise Malformed("The file is empty.")
-        # Watchers are told once a second at most, and `completing` is what they hear next.
+        # No notification: watchers get the `completing` event next.
         if not await self._report(self._target.size_bytes, notify_watchers=False):
             raise Gone("The upload was aborted or has expired.", state=State.EXPIRED.value)
         named = None
@@ -189,13 +189,13 @@ class Reception:
         return await complete(self._gateway, principal, self.upload.id, named, receiver_token=self.token)
 
     async def close(self) -> None:
-        """Let go of target and heart."""
+        """Stop the heartbeat and close the destination."""
         await self._heartbeat.stop()
         if self._target is not None:
             await self._target.aclose()
 
     async def give_up(self, reason: BaseException) -> Upload | None:
-        """Leave nothing behind: abort what nobody could go on with, and let go of the rest.
+        """Clean up after a failure: abort an upload that nobody can continue, and release the claim of any other.
 
         Returns the upload when it can no longer be given up: all of it is there, and another process will finish it.
         Runs to its end even when the request is cancelled meanwhile; what the database or the store keeps from being

@@ -11,15 +11,15 @@ from pathlib import Path
 from gateway.streaming import disk
 
 CACHED_BYTES = 16 * 1024 * 1024
-"""Bytes at the beginning of a file that go through the page cache: whoever takes a small file finds all of it in
-memory, and the check the head of a large one. What follows is gigabytes that would push everything else out."""
+"""Bytes at the beginning of a file that go through the page cache: a small file and the head of a large one are read
+again soon. The gigabytes after them would push other files out of the cache."""
 
 _PAGE = mmap.PAGESIZE
-"""Direct writes begin and end at blocks of the disk, in memory too; none is larger than a page."""
+"""Direct writes must be aligned to disk blocks, on disk and in memory; a block is at most one page."""
 
 
 class BlockWriter:
-    """Write what comes in blocks of *block_size* bytes, rounded up to whole pages.
+    """Write bytes in blocks of *block_size*, rounded up to whole pages.
 
     Blocking: it belongs into a thread. Beyond CACHED_BYTES the disk takes blocks straight from this memory, where the
     system has that (`O_DIRECT`): for 1 GiB 0.1 s of CPU instead of 0.7 to 1.6 s, and nothing is left to sync at the
@@ -58,7 +58,7 @@ class BlockWriter:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file as it is; again is fine."""
+        """Close the file in its current state. May be called again."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -78,7 +78,7 @@ class BlockWriter:
             except OSError as exc:
                 if exc.errno != errno.EINVAL or not self._direct:
                     raise
-                # The disk has larger blocks than a page, or the file system promised what it cannot do.
+                # The disk has larger blocks than a page, or the file system does not support direct writes.
                 self._direct = self._set_direct(on=False)
                 continue
             rest = rest[done:]

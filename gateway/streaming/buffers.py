@@ -12,7 +12,7 @@ from gateway.domain.errors import Busy, TooManyReceivers
 from gateway.domain.fair_share import FairShare
 
 MOST_BUFFERS = 3
-"""Of one upload: one fills while two are on their way, which keeps client and store busy at the same time."""
+"""Buffers of one upload: one fills while two are sent, so that client and store work at the same time."""
 
 
 class Slots:
@@ -76,7 +76,7 @@ class Slots:
         return True
 
     def release(self) -> None:
-        """Give a buffer back, to whoever waits longest."""
+        """Return a buffer; the longest waiting upload gets it."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -93,14 +93,14 @@ class Lease:
         self.count = 1
 
     def grow(self) -> bool:
-        """Take one more if that needs no waiting; an upload has three at most."""
+        """Take one more buffer if one is free; an upload has at most three."""
         if self.count >= MOST_BUFFERS or not self._slots.take():
             return False
         self.count += 1
         return True
 
     def shrink(self) -> None:
-        """Give one back, but never the own one."""
+        """Return one buffer, but never the first one."""
         if self.count > 1:
             self.count -= 1
             self._slots.release()

@@ -1,4 +1,4 @@
-"""Keep uploads on the gateway's own disk under names made of nothing but their upload_id.
+"""Keep uploads on the gateway's own disk, named by their upload_id only.
 
 A file is `{upload_id}.tmp` while it is received and checked, and `{upload_id}.{extension}` once it was found good:
 other programs may take every file without `.tmp` as it is.
@@ -33,7 +33,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def temporary(path: Path) -> Path:
-    """Return the name a file has before it was found good."""
+    """Return the name of a file that is not accepted yet."""
     return path.with_suffix(".tmp")
 
 
@@ -43,7 +43,7 @@ def create(path: Path) -> int:
 
 
 def put_in_place(path: Path) -> None:
-    """Give a file that was found good its name, for good; again is fine. Raises FileNotFoundError."""
+    """Rename an accepted file to its final name. May be called again. Raises FileNotFoundError."""
     with disk_errors():
         try:
             temporary(path).rename(path)
@@ -53,7 +53,7 @@ def put_in_place(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, received or in place; one that is not there is fine."""
+    """Remove a file under its temporary and its final name, if it exists."""
     with disk_errors():
         for name in (temporary(path), path):
             with suppress(FileNotFoundError):

@@ -14,7 +14,7 @@ from gateway.streaming.block_writer import BlockWriter
 from gateway.streaming.target import BaseTarget
 
 MOST_BATCHES = 2
-"""Writes that wait for the disk before the sender has to."""
+"""Queued writes; with more the sender waits."""
 
 MOST_PIECES = 256
 """Pieces of one write; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
@@ -50,7 +50,7 @@ class StreamingFileTarget(BaseTarget):
 
     @property
     def sha256(self) -> str | None:
-        """Return the hexadecimal SHA-256 of what was written, if it was asked for."""
+        """Return the hexadecimal SHA-256 of the written bytes, if requested."""
         return self._digest.hexdigest() if self._digest else None
 
     def on_start(self) -> None:
@@ -59,12 +59,12 @@ class StreamingFileTarget(BaseTarget):
         self._wait(0)
 
     def on_data_received(self, chunk: bytes) -> None:
-        """Take a piece; wait when the disk is two writes behind."""
+        """Take a piece; wait while more than MOST_BATCHES writes are queued."""
         self._take(chunk)
         self._wait(MOST_BATCHES)
 
     def on_finish(self) -> None:
-        """Write the rest and wait until all of it is safe."""
+        """Write the rest and wait until the file is on the disk."""
         self._end()
         self._wait(0)
 
@@ -74,18 +74,18 @@ class StreamingFileTarget(BaseTarget):
         await self._drain(0)
 
     async def on_data_received_async(self, chunk: bytes) -> None:
-        """Take a piece; wait, without blocking, when the disk is two writes behind."""
+        """Take a piece; wait, without blocking, while more than MOST_BATCHES writes are queued."""
         self._take(chunk)
         if len(self._jobs) > MOST_BATCHES:
             await self._drain(MOST_BATCHES)
 
     async def on_finish_async(self) -> None:
-        """Write the rest and wait until all of it is safe."""
+        """Write the rest and wait until the file is on the disk."""
         self._end()
         await self._drain(0)
 
     async def aclose(self) -> None:
-        """Let go of file and thread; again is fine."""
+        """Close the file and end the thread. May be called again."""
         if self._closed:
             return
         self._closed = True
@@ -95,7 +95,7 @@ class StreamingFileTarget(BaseTarget):
         self._jobs.clear()
 
     def close(self) -> None:
-        """Let go of file and thread, waiting for them; again is fine."""
+        """Close the file, end the thread and wait for both. May be called again."""
         if self._closed:
             return
         self._closed = True

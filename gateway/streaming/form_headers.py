@@ -90,7 +90,7 @@ def charset_of(content_type: str | None) -> str:
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:
-    """Return the parameters in `; name=value; …`, names in lower case; raise Malformed for a text that is none."""
+    """Return the parameters in `; name=value; …`, names in lower case; raise Malformed for any other text."""
     found, position = [], 0
     while (parameter := _PARAMETER.match(text, position)) is not None:
         quoted, token = parameter[2], parameter[3]
@@ -103,7 +103,7 @@ def _parameters(text: str) -> list[tuple[str, str]]:
 
 
 def _text(latin: str) -> str:
-    """Decode the bytes of a header: UTF-8, else what an old Windows program would mean by them."""
+    """Decode the bytes of a header as UTF-8, else as Windows-1252, which old Windows programs send."""
     raw = latin.encode("latin-1", "replace")
     try:
         return raw.decode()
@@ -167,10 +167,10 @@ def decode(raw: bytes, charset: str) -> str | None:
 
 
 def _extended(value: str) -> str | None:
-    """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; None for a value that is none."""
+    """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; return None for a value in another form."""
     found = _EXTENDED.fullmatch(value)
     decoded = decode(unquote_to_bytes(found[2]), found[1]) if found else None
-    # An empty name says less than the plain one beside it.
+    # The plain `filename` is better than an empty name.
     return _without_path(decoded) if decoded else None
 
 

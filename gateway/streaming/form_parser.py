@@ -22,17 +22,17 @@ MOST_PARTS = 20
 """A file and the fields beside it."""
 
 MOST_FIELD_BYTES = 16 * 1024
-"""Of all fields together."""
+"""Bytes of all fields together."""
 
 MAX_FIELD_NAME = 64
 MAX_FIELD_VALUE = 1024
 """Characters of a field's name and value, as of the metadata of an upload."""
 
 MOST_HEADERS = 8
-"""Of one part; RFC 7578 knows three."""
+"""Headers of one part; RFC 7578 defines three."""
 
 MOST_HEADER_BYTES = 4096
-"""Of one header: a file name of 1,024 bytes is 3 KiB when every byte is escaped."""
+"""Bytes of one header: a file name of 1,024 bytes needs 3 KiB when every byte is escaped."""
 
 MOST_PREAMBLE_BYTES = 64
 """Line ends and blanks before the first boundary: cpp-httplib and old aiohttp send one or two line ends."""
@@ -124,21 +124,21 @@ class FormReader:
                     await self._begin(event)
         except MultipartError as exc:
             raise Malformed(f"The form cannot be read: {exc.args[0]}.") from exc
-        # Only where a part ends can the form end, and inside a file that would be a search of every byte.
+        # The form can end only where a part ends. A search in every chunk of a file would read each byte again.
         if part_ended or not in_a_file:
             self._look_for_end(chunk)
         size = len(self._ender)
         self._carried = chunk[-size:] if len(chunk) >= size else (self._carried + chunk)[-size:]
 
     def close(self) -> None:
-        """Say that the body is over; raise Malformed unless the form is, with a file in it."""
+        """End the body; raise Malformed for an incomplete form or one without a file."""
         if self._after is None:
             raise Malformed("The form ends without its last boundary.")
         if self.file is None:
             raise Malformed("The form has no file in it.")
 
     def _skip_blanks(self, chunk: bytes) -> bytes:
-        """Return the form from its first boundary on, or nothing while it has not come whole."""
+        """Return the bytes from the first boundary on, or nothing while the boundary is incomplete."""
         head = self._beginning + chunk
         stripped = head.lstrip(_BLANKS)
         if len(head) - len(stripped) > MOST_PREAMBLE_BYTES or not self._boundary.startswith(
@@ -174,7 +174,7 @@ class FormReader:
             return
         part = FilePart(disposition.filename or "", content_type)
         if part.filename in NAMELESS:
-            # An unused file input of a page has neither a name nor a byte.
+            # An unused file input of a page has no name and no bytes.
             self._nameless = part
             self._head.clear()
             return

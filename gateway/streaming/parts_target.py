@@ -19,7 +19,7 @@ MOST_PIECES = 512
 
 
 class StreamingPartsTarget(BaseTarget):
-    """Cut what arrives into parts of *part_size_bytes* and send each while the next one fills.
+    """Cut the bytes into parts of *part_size_bytes* and send each part while the next one fills.
 
     At most as many parts are in memory as the *lease* has buffers; a slow store slows the sender. Raises what *send*
     raises. Needs a running event loop; `settle` after a synchronous parser's last byte. Close it, also after a failure.
@@ -49,11 +49,11 @@ class StreamingPartsTarget(BaseTarget):
 
     @property
     def sha256(self) -> str | None:
-        """Return the hexadecimal SHA-256 of what was sent, if it was asked for."""
+        """Return the hexadecimal SHA-256 of the sent bytes, if requested."""
         return self._digest.hexdigest() if self._digest else None
 
     def on_data_received(self, chunk: bytes) -> None:
-        """Take a piece and send off the parts that it fills."""
+        """Take a piece and start sending the parts that it fills."""
         self.size_bytes += len(chunk)
         while self._filled + len(chunk) >= self._part_size:
             room = self._part_size - self._filled
@@ -67,7 +67,7 @@ class StreamingPartsTarget(BaseTarget):
                 self._pieces = [b"".join(self._pieces)]
 
     def on_finish(self) -> None:
-        """Send off the last part."""
+        """Start sending the last part."""
         if self._pieces:
             self._dispatch()
 
@@ -86,12 +86,12 @@ class StreamingPartsTarget(BaseTarget):
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until the store has every part that was sent off."""
+        """Wait until the store has every part."""
         while self._on_their_way:
             await self._oldest()
 
     async def aclose(self) -> None:
-        """Stop what is on its way."""
+        """Cancel the running part requests."""
         tasks = [*self._on_their_way]
         self._on_their_way.clear()
         self._pieces.clear()
@@ -110,7 +110,7 @@ class StreamingPartsTarget(BaseTarget):
     async def _send_part(self, number: int, pieces: list[bytes], size: int) -> str:
         if self._digest is None or self._thread is None:
             return await self._send(number, pieces, size)
-        # Submitted in the order of the parts: tasks start in the order in which they were made.
+        # Tasks start in the order of their creation, which is the order of the parts.
         hashed = asyncio.wrap_future(self._thread.submit(self._hash, pieces))
         etag = await self._send(number, pieces, size)
         await hashed
@@ -122,7 +122,7 @@ class StreamingPartsTarget(BaseTarget):
             self._digest.update(piece)
 
     async def _make_room(self) -> None:
-        """Let one part less be on its way than there are buffers: the other one fills."""
+        """Wait until one buffer is free to fill: at most all others are being sent."""
         while self._on_their_way:
             full = len(self._on_their_way) >= self._lease.count
             if not self._on_their_way[0].done() and not (full and not self._lease.grow()):
@@ -130,7 +130,7 @@ class StreamingPartsTarget(BaseTarget):
             await self._oldest()
 
     async def _oldest(self) -> None:
-        """Wait for the oldest part; while it is waited for, it stays where `aclose` finds it."""
+        """Wait for the oldest part; it stays in the list meanwhile, so that `aclose` can cancel it."""
         self.etags.append(await asyncio.shield(self._on_their_way[0]))
         self._on_their_way.popleft()
         self._lease.shrink()

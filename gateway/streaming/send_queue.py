@@ -1,4 +1,4 @@
-"""Send a few parts at a time, and let nobody wait in line for a store that hangs."""
+"""Limit the number of concurrently sent parts, and fail waiting uploads when the store hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.domain.errors import Unavailable
 
 
 class StoreIsSilent(Exception):
-    """No part of anybody was stored for so long that waiting for a turn leads nowhere."""
+    """No part of any upload was stored for so long that waiting is useless."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class _Waiter:
 
 
 class Senders:
-    """Give turns in the order in which they are asked for, *count* at a time.
+    """Admit senders in the order of their requests, *count* at a time.
 
     A store that hangs costs each turn its whole patience. Whoever waits meanwhile is turned away when the second
     ends at the latest, and not after as many turns as the line is long. A store that is slow keeps them waiting.
@@ -36,7 +36,7 @@ class Senders:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Lend a turn; raise StoreIsSilent when another gives up on the store and none succeeded for long enough."""
+        """Admit one sender; raise StoreIsSilent when another sender timed out and no part was stored for too long."""
         await self._take()
         try:
             yield
@@ -73,7 +73,7 @@ class Senders:
         self._free += 1
 
     def _end_waits(self) -> None:
-        """Turn away whoever waited for as long as a turn lasts while nothing was stored."""
+        """Fail every sender that waited a full timeout while no part was stored."""
         long_ago = asyncio.get_running_loop().time() - self._patience
         if self._stored_at > long_ago:
             return

@@ -1,4 +1,4 @@
-"""Let bodies in until the process is about to end, and show those out that would hold it up."""
+"""Track request bodies being read, so that shutdown can abort them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gateway.domain.errors import Unavailable
 
 
 class Guest(Protocol):
-    """A body that is being read."""
+    """A request body that is being read."""
 
     def cut(self) -> None:
-        """Read no more of it."""
+        """Stop reading the body."""
         ...
 
 
 class Doors:
-    """Know every body that is being read."""
+    """Track the request bodies being read."""
 
     def __init__(self) -> None:
         self._guests: set[Guest] = set()
@@ -27,7 +27,7 @@ class Doors:
 
     @contextmanager
     def entered(self, guest: Guest) -> Iterator[None]:
-        """Know a body while the block runs; raise Unavailable when the process is about to end."""
+        """Track a body while the block runs; raise Unavailable once shutdown has begun."""
         if self._closing:
             raise Unavailable("The gateway is restarting; try again.")
         self._guests.add(guest)
@@ -37,7 +37,7 @@ class Doors:
             self._guests.discard(guest)
 
     def close(self, grace_seconds: float) -> None:
-        """Let nobody in any more, and cut off after *grace_seconds* whoever is not done by then."""
+        """Refuse new bodies, and abort those that are still being read after *grace_seconds*."""
         self._closing = True
         asyncio.get_running_loop().call_later(grace_seconds, self._cut_all)
 
