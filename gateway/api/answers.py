@@ -61,7 +61,7 @@ def observed_answer(upload: Upload) -> dict[str, Any]:
 
 
 def content_type_of(upload: Upload) -> str | None:
-    """Return what was observed once it is ready, and what was declared before."""
+    """Return the observed type of a ready upload, and the declared one before."""
     return upload.content_type if upload.state is State.READY else upload.declared_content_type
 
 

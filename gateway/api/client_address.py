@@ -36,6 +36,6 @@ class ClientAddress:
         headers = Headers(scope=scope)
         client = client_behind(peer, ",".join(headers.getlist("x-forwarded-for")), self._trusted)
         scope["client"] = (str(client), 0)
-        # Of several the last: what the client wrote stands before it.
+        # Of several values the last one counts: a client can write the values before it.
         if headers.getlist("x-forwarded-proto")[-1:] in (["https"], ["wss"]):
             scope["scheme"] = _SECURE.get(scope["scheme"], scope["scheme"])

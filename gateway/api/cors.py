@@ -1,6 +1,6 @@
 """Let web pages of named origins read the API's answers; exact origins only, and never with credentials.
 
-Nothing here looks at cookies, so no page can use a visitor's: a page needs a key or a token of its own, which it sends
+No cookies are read, so no page can use those of a visitor: a page needs its own key or token, which it sends
 by itself. `Access-Control-Allow-Credentials` is therefore never sent.
 """
 
@@ -49,7 +49,7 @@ class Cors:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = [(b"vary", b"Origin")]
-                # The browser module is for every page and says so itself; two answers to one question allow nobody.
+                # The browser module sets this header itself, and two values of it allow no page.
                 said = any(name == b"access-control-allow-origin" for name, _ in message["headers"])
                 if not said and origin is not None and (self._allowed.allow(origin) or origin in state.get(STATE, ())):
                     extra += [

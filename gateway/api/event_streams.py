@@ -22,7 +22,7 @@ from gateway.events.subscription import Message, Reason, StreamClosed
 from gateway.watching.watch import Watch, require_valid_credentials
 
 SEND_SECONDS = 10.0
-"""Time a watcher may leave what was sent unread (after the kernel's and the server's buffers are full)."""
+"""Longest time that a watcher may not read, seconds, after the buffers of kernel and server are full."""
 
 RETRY_MILLISECONDS = (1000, 4000)
 """Time after which a browser comes back; spread, because a restart sends all of them away at once."""
@@ -71,7 +71,7 @@ async def pump(
 ) -> Reason | None:
     """Deliver until the watch has ended, and return None, or until this side has a reason to end it sooner.
 
-    An empty delivery is a sign of life. The key is checked as often, busy stream or not.
+    An empty delivery is a heartbeat. The key is checked at the same interval, also while events arrive.
     """
     loop = asyncio.get_running_loop()
     due = loop.time() + heartbeat_seconds * random.uniform(0.5, 1)  # noqa: S311 - spreads checks, guards nothing
@@ -95,7 +95,7 @@ async def pump(
 
 
 class EventStream(Response):
-    """Answer with server-sent events. What goes wrong before the first one is an ordinary error answer."""
+    """Answer with server-sent events. An error before the first event is an ordinary error answer."""
 
     media_type = "text/event-stream"
 
@@ -113,7 +113,7 @@ class EventStream(Response):
         self._heartbeat_seconds = heartbeat_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the end, the client's leaving or a reason of ours."""
+        """Stream until the upload is final, the client disconnects or the gateway closes the stream."""
         async with self._watch as watch:
             beginning = watch.position
             first = await watch.next_messages(0)
@@ -153,9 +153,9 @@ async def serve_socket(
     opening: AbstractAsyncContextManager[Watch],
     heartbeat_seconds: float,
 ) -> None:
-    """Send messages over a WebSocket until the end, the client's leaving or a reason of ours.
+    """Send messages over a WebSocket until the upload is final, the client disconnects or the gateway closes it.
 
-    Raises what the watch raises when it is opened, before the WebSocket is accepted.
+    Raises the errors of opening the watch before the WebSocket is accepted.
     """
     async with opening as watch:
         await websocket.accept()
@@ -179,7 +179,7 @@ async def _talk(
         async with asyncio.timeout(SEND_SECONDS):
             await websocket.close(code, reason or "final")
     except (TimeoutError, OSError, RuntimeError, WebSocketDisconnect):
-        # Too slow to be told so, or gone (starlette says so with a RuntimeError when the other task saw it first).
+        # The client is too slow or gone; Starlette raises RuntimeError when the other task noticed it first.
         return
 
 

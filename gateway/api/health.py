@@ -20,7 +20,7 @@ from gateway.domain.principal import require_key
 router = APIRouter(tags=["health"])
 
 CHECK_SECONDS = 3.0
-"""Load balancers give up after a few seconds; a slow part is a part that is not ready."""
+"""Longest check, seconds: load balancers time out after a few seconds, so a slow component is not ready."""
 
 REMEMBERED_SECONDS = 2.0
 """Age up to which a result is given again. Orchestrators ask every few seconds."""
@@ -35,7 +35,7 @@ class Health(BaseModel):
 
 
 class StoreProbe(BaseModel):
-    """One probe of the store: what it tried, what it found, and the cure."""
+    """One probe of the store: its question, its result and the cure."""
 
     name: str
     tried: str
@@ -45,12 +45,12 @@ class StoreProbe(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Each part with `ok` or what is wrong."""
+    """Each component with `ok` or the problem."""
 
     status: str
     checks: dict[str, str]
     store_probes: list[StoreProbe] | None = Field(
-        None, description="What the probes of the store found; only for callers with an API key."
+        None, description="Results of the store's probes; only for callers with an API key."
     )
 
 
@@ -98,7 +98,7 @@ async def _ask(gateway: Gateway) -> dict[str, str]:
 
 
 async def _store_probes(request: Request, gateway: Gateway) -> dict[str, Any]:
-    """Return what the probes found if the caller has an API key: how a store can be attacked is for its operator."""
+    """Return the results of the probes to callers with an API key: only operators may see how to attack the store."""
     if "authorization" not in request.headers:
         return {}
     try:

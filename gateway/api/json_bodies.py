@@ -20,7 +20,7 @@ SLICE = 50
 """Items of a long list that are validated at once. With wrong items this takes up to 20 ms, else 0.2 ms."""
 
 MAX_ITEMS = 10_000
-"""S3 has at most this many parts, and no list of ours is longer."""
+"""The maximum number of parts in S3; no other list of this API is longer."""
 
 MAX_NAMES = 40
 """Names in one JSON object: metadata has up to 32. An unknown name costs 12 microseconds, and 2 MB hold 160,000."""
@@ -89,7 +89,7 @@ def _validated(body: bytes, model: type[Body], name: str = "", offset: int = 0) 
 
 
 def _is_plain(value: Any, depth: int) -> bool:
-    """Say whether no object and no list in *value* has more than any body of ours; cheap, and first."""
+    """Return whether every object and list in *value* is within the largest size of this API: a cheap check."""
     if isinstance(value, dict):
         if depth == 0 or len(value) > MAX_NAMES:
             return False

@@ -1,4 +1,4 @@
-"""Say what goes in and out of the API, and nothing else: no model here has behaviour."""
+"""Define the request and response bodies of the API; the models have no behaviour."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class NamedPart(Strict):
 
 
 class CompleteUpload(Strict):
-    """Complete an upload; without `parts`, what the store holds counts."""
+    """Complete an upload; without `parts`, the parts in the store are used."""
 
     parts: list[NamedPart] | None = Field(None, min_length=1, max_length=10_000)
 
@@ -80,7 +80,7 @@ class CreateUploadToken(Strict):
     """Ask for an upload token."""
 
     expires_in_seconds: int = Field(description="Life of the token, 1 second to 7 days.", examples=[3600])
-    policy: str = Field(DEFAULT_POLICY, max_length=64, description="What may be uploaded; `media` is audio and video.")
+    policy: str = Field(DEFAULT_POLICY, max_length=64, description="Policy for files; `media` is audio and video.")
     max_files: int | None = Field(
         None, ge=1, le=1_000_000, description="Uploads it is good for; aborted and expired ones do not count."
     )
@@ -108,7 +108,7 @@ class CreateUploadToken(Strict):
 
 
 class UploadToken(BaseModel):
-    """What a token may do and what was done with it; the token itself is not kept."""
+    """The limits and the use of an upload token; the token itself is not stored."""
 
     token_id: UUID
     policy: str
@@ -140,7 +140,7 @@ class UploadTokenPage(BaseModel):
 
 
 class SignedPart(BaseModel):
-    """A request to send as it is: PUT the part's bytes to `url` with `headers`."""
+    """A signed request: PUT the bytes of the part to `url` with exactly these `headers`."""
 
     part_number: int
     size_bytes: int | None
@@ -182,7 +182,7 @@ class Rejection(BaseModel):
 
 
 class Upload(BaseModel):
-    """An upload. `content_type` is what was observed once it is ready, and what the extension says before."""
+    """An upload. `content_type` is the observed type of a ready upload, and before that the type of the extension."""
 
     upload_id: UUID
     state: State

@@ -59,7 +59,7 @@ class Asset:
         return cls(body, gzip.compress(body, 9, mtime=0), _TYPES[name.rpartition(".")[2]], digest)
 
     def answer(self, request: Request, caching: str, more: Mapping[str, str]) -> Response:
-        """Answer with the bytes, compressed if the client says so, or with 304 if it has them."""
+        """Answer with the bytes, compressed if the client accepts it, or with 304 if the client has them."""
         coded = "gzip" in request.headers.get("accept-encoding", "")
         # Weak: both codings are one content.
         etag = f'W/"{self.digest}"'

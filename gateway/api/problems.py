@@ -74,7 +74,7 @@ def status_of(error: GatewayError) -> int:
 
 
 def problem_of(error: GatewayError) -> dict[str, Any]:
-    """Return the problem's fields; what the error carries beside its sentence is added to them."""
+    """Return the fields of the problem, with the additional fields of the error."""
     return {
         "type": f"urn:upload-gateway:problem:{error.code}",
         "title": error.title,
@@ -95,7 +95,7 @@ def problem_response(error: GatewayError) -> Response:
     if retriable:
         headers["retry-after"] = str(error.fields.get("retry_after", RETRY_AFTER_SECONDS))
     if status in (408, 413):
-        # The rest of the body that is still on its way would be read as the next request.
+        # The unread rest of the body would be parsed as the next request.
         headers["connection"] = "close"
     body = orjson.dumps(problem_of(error))
     return Response(body, status, headers=headers, media_type="application/problem+json")

@@ -24,7 +24,7 @@ from gateway.domain.rates import Allowances, Recent
 from gateway.settings import Settings
 
 Attempt = Literal["nothing", "key", "token", "ticket", "event", "visit"]
-"""What a stranger tried. Counted apart, so that pages with old tickets or tokens are not in the way of a backend."""
+"""Kind of a failed authentication. Each is counted separately: pages with old tickets must not block a backend."""
 
 
 PARTS_PER_UNIT = 50

@@ -51,7 +51,7 @@ FORM = {
     status_code=201,
     response_model=models.StreamedUpload,
     responses=responses(400, 401, 408, 411, 413, 422, 429, 502, 503, 507)
-    | {202: {"model": models.StreamedUpload, "description": "All bytes are there, the check goes on."}},
+    | {202: {"model": models.StreamedUpload, "description": "All bytes are stored; validation continues."}},
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}},
         "security": [{"bearer": []}],
@@ -66,7 +66,7 @@ async def upload_stream(request: Request) -> Response:
     "/v1/uploads/{upload_id}/content",
     response_model=models.StreamedUpload,
     responses=responses(400, 401, 404, 408, 409, 410, 411, 413, 422, 429, 502, 503, 507)
-    | {202: {"model": models.StreamedUpload, "description": "All bytes are there, the check goes on."}},
+    | {202: {"model": models.StreamedUpload, "description": "All bytes are stored; validation continues."}},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -76,7 +76,7 @@ async def upload_stream(request: Request) -> Response:
     status_code=201,
 )
 async def upload_content(request: Request, upload_id: str) -> Response:
-    """Send the file of a created upload as it is (`curl -T`); after a failure it can be sent again."""
+    """Send the file of a created upload as a raw body (`curl -T`); after a failure send it again."""
     return await _answered(request, _receive_content(request, upload_id))
 
 

@@ -41,7 +41,7 @@ class PacedBody:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield pieces of at most what the server holds back, usually 64 to 300 KiB."""
+        """Yield pieces of at most the size of the server's buffer, usually 64 to 300 KiB."""
         with self._doors.entered(self):
             async for piece in self._pieces():
                 yield piece

@@ -1,4 +1,4 @@
-"""Read requests: who asks, and a JSON body that is bounded before it is parsed."""
+"""Read the principal and the JSON body of a request; the body is bounded before it is parsed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def settings_of(request: HTTPConnection) -> Settings:
 
 
 async def principal_of(request: HTTPConnection) -> Principal:
-    """Return whom the request stands for, by an API key or an upload token in its Authorization header.
+    """Return the principal of a request, by an API key or an upload token in its Authorization header.
 
     A token may also stand in the path, under `/uppy/{token}/`. Raises Unauthenticated, Forbidden for a page whose
     origin the token was not made for, and TooMany.
@@ -112,7 +112,7 @@ async def _key_principal(request: HTTPConnection, key: NewKey) -> Principal:
 
 
 def token_principal(request: HTTPConnection, text: str) -> Principal:
-    """Return whom an upload token stands for, by its signature alone: what it reaches is asked of the database."""
+    """Return the principal of an upload token by its signature alone; the database decides what it may reach."""
     gateway = gateway_of(request)
     with strangers_counted(request, "token"):
         if gateway.tokens is None:
@@ -197,7 +197,7 @@ async def read_json(request: Request, model: type[Body], *, optional: bool = Fal
 
 
 def upload_id_of(text: str) -> UUID:
-    """Parse an upload id; what is none is not found, like one that does not exist."""
+    """Parse an upload id; raise NotFound for an invalid one, as for an unknown one."""
     try:
         return UUID(text)
     except ValueError:
@@ -205,7 +205,7 @@ def upload_id_of(text: str) -> UUID:
 
 
 def id_of(text: str, what: str) -> UUID:
-    """Parse another id of ours; what is none is not found, like one that does not exist."""
+    """Parse another id of this API; raise NotFound for an invalid one, as for an unknown one."""
     try:
         return UUID(text)
     except ValueError:
@@ -213,7 +213,7 @@ def id_of(text: str, what: str) -> UUID:
 
 
 def cursor_of(text: str | None) -> UUID | None:
-    """Parse the `cursor` of a list; None is its beginning. Raises Invalid for what is no id."""
+    """Parse the `cursor` of a list; None is its beginning. Raises Invalid for an invalid id."""
     try:
         return None if text is None else UUID(text)
     except ValueError:

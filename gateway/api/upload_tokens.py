@@ -35,7 +35,7 @@ KeyHolder = Annotated[Principal, Depends(_key_holder)]
     openapi_extra=body_of(models.CreateUploadToken),
 )
 async def create_upload_token(request: Request, caller: KeyHolder) -> Response:
-    """Make a token for one of your users: it creates and sees uploads of its own, and nothing else."""
+    """Create a token for one of your users: it creates and sees only its own uploads."""
     body = await read_json(request, models.CreateUploadToken)
     wanted = NewToken(
         expires_in_seconds=body.expires_in_seconds,
@@ -71,7 +71,7 @@ async def list_upload_tokens(
 
 @router.get("/{token_id}", response_model=models.UploadToken, responses=responses(401, 403, 404, 503))
 async def get_upload_token(request: Request, caller: KeyHolder, token_id: str) -> Response:
-    """Get what a token may do and how many files it was used for."""
+    """Get the limits of a token and the number of its files."""
     return json_response(_answer(await get_token(gateway_of(request), caller, _token_id(token_id))))
 
 

@@ -111,7 +111,7 @@ async def get_upload(request: Request, caller: Caller, upload_id: str) -> Respon
     "/{upload_id}", status_code=204, response_class=Response, responses=responses(401, 403, 404, 409, 502, 503)
 )
 async def abort_upload(request: Request, caller: Caller, upload_id: str) -> Response:
-    """Abort an upload and remove its parts; again is fine."""
+    """Abort an upload and remove its parts. It may be repeated."""
     await abort(gateway_of(request), caller, upload_id_of(upload_id))
     return Response(status_code=204)
 
@@ -164,7 +164,7 @@ async def get_parts(request: Request, caller: Caller, upload_id: str) -> Respons
     openapi_extra=body_of(models.CompleteUpload, required=False),
 )
 async def complete_upload(request: Request, caller: Caller, upload_id: str) -> Response:
-    """Assemble the parts and check the object; the answer is `ready` or `rejected`, or 202 while it goes on."""
+    """Assemble the parts and validate the object; answer `ready`, `rejected`, or 202 while validation continues."""
     body = await read_json(request, models.CompleteUpload, optional=True)
     named = None
     if body.parts is not None:

@@ -120,7 +120,7 @@ async def _ticket(request: Request, caller: Principal, upload_id: UUID | None) -
 
 
 async def _watcher(connection: HTTPConnection, ticket: str | None, upload_id: UUID | None) -> Principal:
-    """Return who watches, by ticket or header; raise Unauthenticated, TooMany, Forbidden for a page from elsewhere."""
+    """Return the principal of a watcher; raise Unauthenticated, TooMany, and Forbidden for other pages."""
     if ticket is not None:
         # Always looked up: after a restart every page comes back with a used ticket, and then with a good one.
         with strangers_counted(connection, "ticket"):

@@ -1,4 +1,4 @@
-"""Say what goes in and out of `/v1/webhooks`."""
+"""Define the request and response bodies of `/v1/webhooks`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CreateWebhook(Strict):
 
 
 class ChangeWebhook(Strict):
-    """Change what is named; the rest stays."""
+    """Change the named fields; the others stay."""
 
     url: Url | None = None
     event_types: EventTypes | None = None
@@ -37,7 +37,7 @@ class ChangeWebhook(Strict):
 
 
 class ResendSince(Strict):
-    """Ask for what was lost."""
+    """Request lost messages."""
 
     model_config = ConfigDict(strict=False, extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class ResendSince(Strict):
 
 
 class Webhook(BaseModel):
-    """A webhook and how it fares."""
+    """A webhook and its delivery status."""
 
     webhook_id: UUID
     url: str
@@ -62,7 +62,7 @@ class Webhook(BaseModel):
 
 
 class WebhookSecret(BaseModel):
-    """What the receiver checks signatures with."""
+    """The secret with which the receiver verifies signatures."""
 
     secret: str = Field(examples=["whsec_…"])
     previous_secret_until: datetime | None = Field(
@@ -113,7 +113,7 @@ class Resent(BaseModel):
 
 
 class Tried(BaseModel):
-    """What came of a test message."""
+    """The result of a test message."""
 
     delivered: bool
     status: int | None

@@ -60,7 +60,7 @@ async def list_all_webhooks(request: Request, caller: KeyHolder) -> Response:
 
 @router.get("/{webhook_id}", response_model=models.Webhook, responses=responses(401, 403, 404, 503))
 async def get_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) -> Response:
-    """Get a webhook and how it fares."""
+    """Get a webhook and its delivery status."""
     return json_response(_answer(await get_webhook(gateway_of(request), caller, _webhook_id(webhook_id))))
 
 
@@ -71,7 +71,7 @@ async def get_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) 
     openapi_extra=body_of(models.ChangeWebhook),
 )
 async def change_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) -> Response:
-    """Change a webhook, or switch it off and on; what was owed when it went off is sent once it is on."""
+    """Change a webhook, or switch it off and on; messages that waited when it was switched off are sent afterwards."""
     body = await read_json(request, models.ChangeWebhook)
     changes = Changes(body.url, body.event_types, body.description, body.enabled)
     return json_response(_answer(await change_webhook(gateway_of(request), caller, _webhook_id(webhook_id), changes)))
@@ -79,7 +79,7 @@ async def change_one_webhook(request: Request, caller: KeyHolder, webhook_id: st
 
 @router.delete("/{webhook_id}", status_code=204, response_class=Response, responses=responses(401, 403, 404, 503))
 async def remove_one_webhook(request: Request, caller: KeyHolder, webhook_id: str) -> Response:
-    """Remove a webhook and what was still to be sent there."""
+    """Remove a webhook and its unsent messages."""
     await remove_webhook(gateway_of(request), caller, _webhook_id(webhook_id))
     return Response(status_code=204)
 
@@ -100,7 +100,7 @@ async def rotate_secret(request: Request, caller: KeyHolder, webhook_id: str) ->
 
 @router.post("/{webhook_id}/test", response_model=models.Tried, responses=responses(401, 403, 404, 501, 503))
 async def send_test_message(request: Request, caller: KeyHolder, webhook_id: str) -> Response:
-    """Send `webhook.test` once and say what came of it."""
+    """Send `webhook.test` once and return the result."""
     outcome = await try_webhook(gateway_of(request), caller, _webhook_id(webhook_id))
     return json_response({"delivered": outcome.ok, "status": outcome.status, "error": outcome.error})
 
@@ -130,7 +130,7 @@ async def list_sent(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:
-    """List what was sent, is to be sent or failed, newest first; what ended is kept for seven days."""
+    """List deliveries, newest first; ended ones are kept for seven days."""
     page, next_cursor = await list_deliveries(
         gateway_of(request), caller, _webhook_id(webhook_id), state=state, before=cursor_of(cursor), limit=limit
     )

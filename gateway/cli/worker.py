@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def worker() -> None:
-    """Finish what a dead process left and sweep what was abandoned, until SIGTERM or Ctrl-C."""
+    """Process uploads of dead processes and sweep abandoned ones, until SIGTERM or Ctrl-C."""
     settings = read_settings()
     logs.configure(settings.log_level)
     if asyncio.run(database_of(settings).diagnose()) == POOLER:

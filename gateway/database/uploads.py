@@ -90,7 +90,7 @@ async def take_lease(database: Database, upload_id: UUID, *, token: UUID, second
 
 
 async def renew_lease(database: Database, upload_id: UUID, *, token: UUID, seconds: float) -> bool:
-    """Give a sign of life; False when the lease is another's by now. Zero seconds hands the upload on."""
+    """Renew a lease; return False when another process has it. Zero seconds releases it."""
     return (
         await database.execute(
             """UPDATE uploads SET lease_until = now() + make_interval(secs => %(seconds)s)

@@ -1,4 +1,4 @@
-"""Tell whose address a request came from, also behind proxies, and which addresses are one client's."""
+"""Find the client address of a request, also behind proxies, and group addresses of one client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def network_of(text: str) -> Network:
 
 
 def address_of(text: str) -> Address | None:
-    """Parse an address, with or without a port, as proxies write it; None for what is none."""
+    """Parse an address, with or without a port, as proxies write it; None for any other text."""
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
         return None

@@ -1,4 +1,4 @@
-"""Bound what one upload token, one API key and one tenant may use at once, in a day and in all."""
+"""Limit the use of one upload token, API key and tenant: at once, per day and in total."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one token, key or tenant uses now; sizes in bytes."""
+    """Current use of one token, key or tenant; sizes in bytes."""
 
     open_uploads: int = 0
     open_bytes: int = 0

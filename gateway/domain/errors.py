@@ -3,11 +3,11 @@
 GatewayError
 ├── Invalid            the request is wrong as it stands
 ├── NotFound           no such thing for this tenant
-├── Unauthenticated    nobody, or not who they say
+├── Unauthenticated    no valid credentials
 ├── Forbidden          known, but not allowed
 ├── Conflict           not in this state
 ├── NotConfigured      this gateway was not set up for that
-├── Gone               it was there, and its time is over
+├── Gone               it existed and has expired
 ├── TooLarge           over a limit in bytes
 ├── Malformed          the body is not in the format it must be in
 ├── BadHost            the Host header is missing, doubled or malformed
@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
-    """The gateway could not do what was asked."""
+    """The gateway could not do the request."""
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"

@@ -1,4 +1,4 @@
-"""Plan the parts of an upload and compare what the store holds with the plan.
+"""Plan the parts of an upload and compare the stored parts with the plan.
 
 S3's limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 """

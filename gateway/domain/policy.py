@@ -1,4 +1,4 @@
-"""Say what may be uploaded, how large, and for how long."""
+"""Define accepted files, their sizes and lifetimes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Name = TypeVar("Name", bound=Hashable)
 Value = TypeVar("Value")
 
 BURST_SECONDS = 60
-"""An allowance holds what a minute brings: whoever was silent may begin with a rush, and nobody can go on like that."""
+"""Burst size: one minute's worth of requests. A client that was silent may send that many at once."""
 
 MOST_NAMES = 20_000
 """Names remembered at once: 5 MB. The one that was silent longest is forgotten; nearly always its allowance is full."""

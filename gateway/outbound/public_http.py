@@ -1,8 +1,8 @@
 """Send webhooks to addresses of tenants: to public hosts only, without redirects, with limits for everything.
 
-The host is looked up by a resolver that refuses what is not public, and each socket is checked again by the very
-address it connects to: a name that changes its mind in between, or an address written so that only the system's
-resolver knows it (`127.1`), gets no connection. TLS and the Host header keep the name.
+A resolver refuses hosts that are not public, and each socket is checked again by the address that it connects to. A
+name that changes between the two checks, or an address in a form that only the system's resolver knows (`127.1`), gets
+no connection. TLS and the Host header keep the name.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class SendResult:
         return self.status is not None and 200 <= self.status < 300
 
     def asked_seconds(self, now: float) -> float | None:
-        """Return the wait that the receiver requests, seconds from *now* (Unix time); None if it is missing or invalid."""
+        """Return the requested wait, seconds from *now* (Unix time); None if it is missing or invalid."""
         text = (self.retry_after or "").strip()
         if text.isascii() and text.isdecimal():
             return float(text[:9])

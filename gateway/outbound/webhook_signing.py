@@ -1,7 +1,7 @@
 """Sign webhooks by Standard Webhooks, with secrets that are not stored: they are derived when needed.
 
 A webhook's secret is derived from the gateway's own secret, the webhook's id and a number that a rotation counts up.
-Whoever reads the database can sign nothing.
+A reader of the database can sign nothing.
 """
 
 from __future__ import annotations

@@ -36,10 +36,9 @@ _DECIMAL = re.compile(r"[0-9]{1,19}")
 async def stream_form(gateway: Gateway, principal: Principal, boundary: str, body: AsyncIterable[bytes]) -> Upload:
     """Receive the form that *body* yields and return its upload in a final state, or completing or validating.
 
-    What fails for a moment once all bytes are there does not fail the form: another process finishes it. Raises Busy,
+    A temporary failure after the last byte does not fail the form: another process completes it. Raises Busy,
     Malformed, ExtensionNotAllowed (before a byte is kept), TooLarge, FileMismatch, FileRejected, DiskFull and
-    Unavailable, and whatever *body* raises. After any of them nothing is kept; after a cancellation nothing but a file
-    that was complete already.
+    Unavailable, and the errors of *body*. After an error nothing is kept; after a cancellation only a complete file.
     """
     async with gateway.streams.slots.admit() as lease:
         form = _Form(gateway, principal, lease)

@@ -66,8 +66,8 @@ class Target(Protocol):
 class Reception:
     """One upload while this process receives its file.
 
-    *ends_with_request*: the upload is of no use without this request and is aborted with it; otherwise it stays open,
-    and its file can be sent again.
+    With *ends_with_request* the upload is aborted when this request fails. Otherwise it stays open, and the client can
+    send the file again.
     """
 
     def __init__(self, gateway: Gateway, upload: Upload, *, ends_with_request: bool) -> None:
@@ -84,7 +84,7 @@ class Reception:
         self._rate: float | None = None
 
     async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
-        """Claim the upload and return the destination of its bytes; raise WrongState when another process receives it."""
+        """Claim the upload and return the destination of its bytes; raise WrongState if another process has it."""
         begun = await receiving.claim(
             self._gateway.database,
             self.upload.id,
@@ -197,9 +197,8 @@ class Reception:
     async def give_up(self, reason: BaseException) -> Upload | None:
         """Clean up after a failure: abort an upload that nobody can continue, and release the claim of any other.
 
-        Returns the upload when it can no longer be given up: all of it is there, and another process will finish it.
-        Runs to its end even when the request is cancelled meanwhile; what the database or the store keeps from being
-        done now, the sweeper does.
+        Returns the upload when all its bytes are stored: another process will complete it. Runs to its end even when
+        the request is cancelled. The sweep repeats steps that the database or the store refused.
         """
         with suppress(GatewayError):
             upload = await asyncio.shield(self._gateway.work.start(self._give_up(reason)))

@@ -16,9 +16,9 @@ MOST_BUFFERS = 3
 
 
 class Slots:
-    """Share a number of buffers: every upload holds one while it runs, and takes more while there are any.
+    """Share a number of buffers: every running upload holds one, and takes more while some are free.
 
-    The one that is its own keeps an upload going whatever the others do; the rest makes it faster.
+    The first buffer guarantees progress whatever other uploads do; more buffers make the upload faster.
     """
 
     def __init__(self, count: int, *, per_tenant: int | None = None, wait_seconds: float = 5.0) -> None:

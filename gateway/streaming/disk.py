@@ -1,7 +1,7 @@
 """Keep uploads on the gateway's own disk, named by their upload_id only.
 
-A file is `{upload_id}.tmp` while it is received and checked, and `{upload_id}.{extension}` once it was found good:
-other programs may take every file without `.tmp` as it is.
+A file is `{upload_id}.tmp` while it is received and checked, and `{upload_id}.{extension}` after it was accepted:
+other programs may read every file without `.tmp`.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ MOST_PIECES = 256
 
 
 class StreamingFileTarget(BaseTarget):
-    """Write to `{upload_id}.tmp` beside *path*, in a thread of its own and in blocks of *chunk_size* bytes.
+    """Write to `{upload_id}.tmp` beside *path*, in a separate thread and in blocks of *chunk_size* bytes.
 
-    Under an asynchronous parser a slow disk slows the sender and nobody else; under a synchronous one the call waits.
-    When it has finished, the file is safe on the disk; `files.put_in_place` gives it its name once it was found good.
-    Raises DiskFull and Unavailable. Close it, also after a failure: what was written then stays for `files.remove`.
+    With an asynchronous parser a slow disk slows only this sender; with a synchronous one the call waits. After the
+    end the file is on the disk; `disk.put_in_place` renames it once it is accepted. Raises DiskFull and Unavailable.
+    Close the target, also after a failure: the written file stays until `disk.remove`.
     """
 
     def __init__(

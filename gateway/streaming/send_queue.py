@@ -24,8 +24,8 @@ class _Waiter:
 class Senders:
     """Admit senders in the order of their requests, *count* at a time.
 
-    A store that hangs costs each turn its whole patience. Whoever waits meanwhile is turned away when the second
-    ends at the latest, and not after as many turns as the line is long. A store that is slow keeps them waiting.
+    If the store hangs, every admitted sender waits its full timeout. Waiting senders then fail after at most two
+    timeouts, not after one for each sender in the queue. If the store is only slow, they wait.
     """
 
     def __init__(self, count: int, *, patience_seconds: float) -> None:

@@ -31,7 +31,7 @@ class Contents(Protocol):
     size_bytes: int
     etag: str
     version_id: str | None
-    """What the store knows it by for good, None where a later write takes its place."""
+    """Version of the object in the store; None in a bucket that keeps no versions."""
 
     async def read(self, start: int, length: int) -> bytes:
         """Return up to *length* bytes from *start*."""

@@ -44,7 +44,7 @@ _NO_VALUE = frozenset({"null", "undefined"})
 
 
 class LenientModel(BaseModel):
-    """Take what some version of Uppy sends and read only what is known."""
+    """Accept the body of any version of Uppy and read only the known fields."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -197,7 +197,7 @@ def _part_number(text: str) -> int:
 
 
 def _texts(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Write Uppy's metadata as texts: it may hold numbers, nothing at all, or what a plugin put there."""
+    """Convert Uppy's metadata to text: it may hold numbers, null, or values of plugins."""
     kept = []
     for name, value in metadata.items():
         if value is None:

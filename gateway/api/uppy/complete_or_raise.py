@@ -14,7 +14,7 @@ from gateway.uploads.access import wait_until
 from gateway.uploads.complete import complete
 
 WAIT_SECONDS = 240.0
-"""Browsers give up on an answer after five minutes; a check that takes longer goes on, and asking again finds it."""
+"""Browsers drop a request after five minutes. A longer validation continues, and a repeated request gets its result."""
 
 _TYPE_CODES = frozenset(
     {"type_not_recognised", "extension_mismatch", "nothing_to_play", "no_audio", "too_short", "too_long"}
@@ -27,7 +27,7 @@ async def complete_fully(
     """Return the upload once it is ready; raise why it is not.
 
     Raises TooLarge, TypeRejected or FileRejected with the reason for a person when the file was refused, Unavailable
-    when the check still goes on, and all that `complete` raises. Again is fine: the answer stays the same.
+    when validation is still running, and the errors of `complete`. It may be repeated: the answer stays the same.
     """
     upload = await complete(gateway, principal, upload_id, named)
     if not upload.is_final:

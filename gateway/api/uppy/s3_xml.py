@@ -31,7 +31,7 @@ _UUID_PREFIX = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-(?=.)")
 
 
 def filename_of(key: str) -> str:
-    """Return the file's name in a key that Uppy proposes: `{random UUID}-{name}`, or what an application made."""
+    """Return the file name in a key that Uppy or an application proposes: `{random UUID}-{name}`."""
     return _UUID_PREFIX.sub("", key.rsplit("/", 1)[-1], count=1)
 
 

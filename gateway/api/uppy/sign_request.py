@@ -67,7 +67,7 @@ async def _without_upload(request: Request, caller: Principal, wanted: SignReque
 
 
 def _own(request: Request, path: str) -> dict[str, Any]:
-    """Return one of our own addresses, with what made this request ours."""
+    """Return an address of this gateway, with the token of this request."""
     token = request.path_params.get("token")
     if token is not None:
         return {"url": absolute_url(request, f"/uppy/{token}/s3xml{path}")}
