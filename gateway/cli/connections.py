@@ -33,7 +33,7 @@ class Closable(Protocol):
 
     @property
     def waiting_for_client(self) -> Waiting | None:
-        """Say what the server waits for; None while the connection does work that must not be cut off."""
+        """Return the event that the server waits for; None while the connection does work that must not be aborted."""
 
     @property
     def closed(self) -> bool:
@@ -74,7 +74,7 @@ class Connections:
         return True
 
     def remove(self, connection: Closable) -> None:
-        """Forget a connection that was closed; again is fine."""
+        """Remove a closed connection. It may be repeated."""
         address = self._open.pop(connection, None)
         if address is not None:
             # Subtracting a Counter drops what is at zero, so that past addresses take no memory.

@@ -71,7 +71,7 @@ def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
 
 
 def _introduce(choices: Choices, console: Console) -> None:
-    """Print what a person needs, one thing a line so that a program can read it too."""
+    """Print address, key and commands, one fact a line, so that programs can read them too."""
     program = _program()
     lines = {
         "Address": choices.address,

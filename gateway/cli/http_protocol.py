@@ -88,7 +88,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless its sender was refused."""
+        """Parse the received bytes, unless the request was refused."""
         if self._refused:
             return
         if self._unread_bytes is not None:
@@ -173,7 +173,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Close the connection soon when its request's body is still on its way: nobody reads it."""
+        """Close the connection soon when the body of its request is not fully received: nothing reads it."""
         super().on_response_complete()
         # With pipelined requests the body on its way may belong to a later one, which is still to be answered.
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
@@ -182,7 +182,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(LINGER_SECONDS, self.close_for_room)
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece until the application asks for it; stop reading when enough wait."""
+        """Keep a piece until the application asks for it; stop reading when the buffer is full."""
         if (self.parser.should_upgrade() and self._should_upgrade()) or self.cycle.response_complete:
             return
         cycle = self.cycle

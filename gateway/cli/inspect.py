@@ -1,4 +1,4 @@
-"""Say what a file is and whether it would be accepted: `gateway inspect FILE|UPLOAD_ID…`."""
+"""Show the format of a file and whether it would be accepted: `gateway inspect FILE|UPLOAD_ID…`."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _ask(upload_id: uuid.UUID, url: str, key: str) -> Mapping[str, Any]:
 
 
 def _show(answers: list[dict[str, Any]]) -> None:
-    """Print a table, then what a user can do about each refusal."""
+    """Print a table, then the advice for each rejection."""
     # In a file or a pipe a table is as wide as it must be.
     console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "160")))
     table = Table(box=None, pad_edge=False)
@@ -147,7 +147,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
 
 
 def _note(answer: Mapping[str, Any]) -> str | None:
-    """Say what is odd about an accepted file."""
+    """Return the warnings about an accepted file."""
     notes = []
     if answer.get("complete") is False:
         notes.append("The file plays but was cut.")
@@ -174,5 +174,5 @@ def _row(answer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """Drop what a terminal would obey: file names may hold anything."""
+    """Remove control characters that a terminal would execute: file names may hold any."""
     return "".join(letter if letter.isprintable() else "�" for letter in text).replace("[", "\\[")

@@ -56,7 +56,7 @@ def list_keys() -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The id: what stands between the two _ of the key.")]) -> None:
+def revoke(key_id: Annotated[str, typer.Argument(help="The id: the text between the two _ of the key.")]) -> None:
     """Revoke a key; the next request with it is refused."""
     if not _with_database(lambda database: api_keys.revoke(database, key_id)):
         fail(f"There is no live key with the id {key_id}.")

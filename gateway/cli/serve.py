@@ -47,20 +47,29 @@ MAX_SOCKET_MESSAGE = 4096
 
 
 class StreamingServer(uvicorn.Server):
-    """Keep collections short, and end the streams first: they would hold the shutdown up until its last second."""
+    """Keep garbage collections short, and close event streams first: they would delay the shutdown to its last second.
+
+    With *end_after_seconds* the whole process ends that long after the shutdown began, whatever still runs in it. Only
+    a server that is alone in its process may ask for it.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, end_after_seconds: float | None = None) -> None:
+        super().__init__(config)
+        self._end_after_seconds = end_after_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving."""
         await super().startup(sockets)
-        # What was imported stays: without this each full collection walks it, and every request waits 0.1 s.
+        # Imported modules stay: without this each full collection walks them, and every request waits 0.1 s.
         gc.collect()
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop serving; the process ends after GRACE_SECONDS whatever a client or a thread still holds open."""
-        last_resort = threading.Timer(GRACE_SECONDS, end_process)
-        last_resort.daemon = True
-        last_resort.start()
+        """Stop serving, also while clients or threads hold connections."""
+        if self._end_after_seconds is not None:
+            last_resort = threading.Timer(self._end_after_seconds, end_process)
+            last_resort.daemon = True
+            last_resort.start()
         gateway = getattr(self.config.app.state, "gateway", None)  # type: ignore[union-attr]  # our own application
         if gateway is not None:
             gateway.streams.doors.close(BODIES_SECONDS)
@@ -69,7 +78,7 @@ class StreamingServer(uvicorn.Server):
 
 
 def end_process() -> None:
-    """End the process at once; uploads in hand are taken over by another process when their leases run out."""
+    """End the process at once; another process takes over running uploads when their leases run out."""
     logger.error("the process did not stop in time and is ended now", extra={"grace_seconds": GRACE_SECONDS})
     os._exit(1)
 
@@ -113,7 +122,7 @@ def _require_usable_database(settings: Settings) -> None:
 
 @app.command()
 def serve() -> None:
-    """Run the API until SIGTERM or Ctrl-C; requests in hand are answered first."""
+    """Run the API until SIGTERM or Ctrl-C; running requests are answered first."""
     settings = read_settings()
     logs.configure(settings.log_level)
     try:
@@ -140,7 +149,7 @@ def serve() -> None:
         # Messages are small; compression would cost each watcher 64 KB of memory.
         ws_per_message_deflate=False,
     )
-    server = StreamingServer(config)
+    server = StreamingServer(config, end_after_seconds=GRACE_SECONDS)
     with listener:
         server.run(sockets=[listener])
     if not server.started:

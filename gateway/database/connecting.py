@@ -1,4 +1,4 @@
-"""Describe the way to PostgreSQL, direct or through PgBouncer, and find out why there is none."""
+"""Describe the connection to PostgreSQL, direct or through PgBouncer, and diagnose failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OK = "ok"
 
 POOLER = (
     "GATEWAY_DATABASE_URL leads to a connection pooler in transaction mode. Set GATEWAY_DATABASE_DIRECT_URL to "
-    "PostgreSQL itself: migrations, jobs and notices need a session of their own"
+    "PostgreSQL itself: migrations, jobs and notices need their own session"
 )
 
 

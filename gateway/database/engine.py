@@ -22,7 +22,7 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 
 _STALE = (
     psycopg.errors.ReadOnlySqlTransaction,
-    # A standby says so of unlogged tables, and any server of a plan that was made before a migration.
+    # A standby raises it for unlogged tables, and any server for a plan that is older than a migration.
     psycopg.errors.FeatureNotSupported,
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,

@@ -29,7 +29,7 @@ UPDATE uploads SET has_working_rows = false FROM due WHERE uploads.id = due.id""
 async def forget_uploads(database: Database, *, after_seconds: float, limit: int) -> int:
     """Drop up to *limit* uploads that ended so long ago without being ready, with their events; return how many.
 
-    What the store or a form may still hold is removed first: without the row nobody would find it again.
+    The objects in the store are removed first: without the row nothing would find them.
     """
     return await database.execute(
         """

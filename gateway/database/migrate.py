@@ -21,7 +21,7 @@ _LOCK_ID = 0x75706C6F6164
 
 
 _LOCK_WAIT = "3s"
-"""Longest wait for a table, below the statement timeout: whoever comes after the migration waits as long."""
+"""Longest wait for a table lock. It is below the statement timeout, because other statements wait as long."""
 
 _ATTEMPTS = 5
 
@@ -36,7 +36,7 @@ class TableInUse(DatabaseUnavailable):
 def upgrade(url: str) -> str:
     """Apply every pending migration and return the schema's version; run it often and from many places at once.
 
-    The database of a newer release is left as it is. Blocking: meant for the command line and for start-up in a thread.
+    The database of a newer release is not changed. Blocking: meant for the command line and for start-up in a thread.
     Raises DatabaseUnavailable, and TableInUse after five tries.
     """
     for _ in range(_ATTEMPTS - 1):

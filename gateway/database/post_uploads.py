@@ -9,7 +9,7 @@ from gateway.database.engine import Database
 from gateway.database.notify import NOTIFY_CHANNEL, POST_UPLOADS_TOPIC
 
 LATE_SECONDS = 86_400.0
-"""Time after which no POST is on its way any more that began while its form lived."""
+"""Time after which no POST can still run that began while its form was valid."""
 
 
 async def claim_due_checks(database: Database, *, limit: int) -> Sequence[UUID]:
@@ -33,9 +33,9 @@ RETURNING id""",
 
 
 async def to_remove(database: Database, *, limit: int) -> Sequence[UUID]:
-    """Return uploads whose time has been over for a day, so that no form of theirs is accepted or on its way any more.
+    """Return uploads that expired a day ago: no form of them can be accepted or still be sent.
 
-    A POST that began while its form lived may end long after its upload: what it brings then is nobody's.
+    A POST that began while its form was valid may end long after its upload; its object belongs to nothing.
     """
     rows = await database.fetch_all(
         """SELECT id FROM uploads WHERE form_key IS NOT NULL AND state <> 'uploading'

@@ -1,4 +1,4 @@
-"""Keep the latest progress of watched uploads, and let one replica at a time ask for it."""
+"""Store the latest progress of watched uploads, and let one replica at a time ask the store for it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gateway.database.notify import NOTIFY_CHANNEL
 
 @dataclass(frozen=True, slots=True)
 class PollClaim:
-    """Whether this process may ask now, with what was seen last: bytes, bytes per second, age in seconds."""
+    """Whether this process may ask the store now, and the last result: bytes, bytes per second, age in seconds."""
 
     granted: bool
     received_bytes: int | None
     """Bytes that the gateway itself streamed so far; None where the client sends to the store.
 
-    None also once a receiver gave no sign of life in time: its file can be sent again, the direct way too.
+    None also when a receiver missed its heartbeat: the client can send the file again, or send parts itself.
     """
     bytes_received: int | None
     bytes_per_second: float | None
@@ -72,7 +72,7 @@ async def record(
     bytes_per_second: float | None,
     notify_watchers: bool = True,
 ) -> None:
-    """Record what was seen and notify every process; an upload that moved on meanwhile has no progress any more."""
+    """Record the progress and notify every process; an upload that is no longer open has no progress."""
     await database.fetch_one(
         f"""
 WITH seen AS (

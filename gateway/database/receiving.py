@@ -14,7 +14,7 @@ _LEFT = "now() + make_interval(secs => %(seconds)s)"
 _HALF = "now() + make_interval(secs => %(seconds)s / 2)"
 
 _UNASKED = "now() + interval '2 s'"
-"""Nobody looks how far an upload is while its receiver says so: watchers would be told everything twice."""
+"""While its receiver reports the progress of an upload, no process asks the store for it."""
 
 
 async def claim(
@@ -28,7 +28,7 @@ async def claim(
 ) -> bool:
     """Become the one that receives this upload for *seconds*; False when it is not open or another one receives it.
 
-    With *ends_with_request* the upload itself expires when no sign of life comes: nobody could send the file again.
+    With *ends_with_request* the upload itself expires without a heartbeat: no client could send the file again.
     """
     touched = await database.execute(
         f"""UPDATE uploads SET stream_token = %(token)s, stream_until = {_LEFT}, streamed_bytes = 0,
@@ -104,7 +104,7 @@ async def add_metadata(database: Database, upload_id: UUID, metadata: Mapping[st
 
 
 async def release(database: Database, upload_id: UUID, *, token: UUID) -> None:
-    """Let go of an upload that stays open, so that its file can be sent again at once."""
+    """Release the claim of an upload that stays open, so that its file can be sent again at once."""
     await database.execute(
         """UPDATE uploads SET stream_token = NULL, stream_until = NULL, streamed_bytes = NULL
         WHERE id = %(id)s AND stream_token = %(token)s""",

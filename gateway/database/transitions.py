@@ -224,7 +224,7 @@ SELECT {COLUMNS} FROM moved WHERE (SELECT count(*) FROM notified) >= 0"""
 
 
 async def expire_late(database: Database, *, after_tenant: str, per_tenant: int, limit: int) -> list[Upload]:
-    """Expire uploads whose time is over, from tenants after *after_tenant* in turn, and return them.
+    """Expire overdue uploads, tenant by tenant after *after_tenant*, and return them.
 
     One statement for all. Processes that run it at once skip each other's rows.
     """

@@ -92,7 +92,7 @@ async def list_page(database: Database, tenant_id: str, *, before: UUID | None, 
 
 
 async def revoke(database: Database, tenant_id: str, token_id: UUID) -> bool:
-    """Revoke a token at once, again is fine; False when the tenant has no such token."""
+    """Revoke a token at once; it may be repeated. Return False when the tenant has no such token."""
     return (
         await database.execute(
             """UPDATE upload_tokens SET revoked_at = coalesce(revoked_at, now())
@@ -127,7 +127,7 @@ async def is_live(database: Database, token_id: UUID) -> bool:
 
 
 async def is_current(database: Database, token_id: UUID) -> bool:
-    """Say whether a token is live and its time is not over; what it opened is asked again while it is open."""
+    """Return whether a token is neither revoked nor expired; open streams ask again."""
     row = await database.fetch_one(
         """SELECT FROM upload_tokens JOIN api_keys ON api_keys.id = upload_tokens.key_id
         WHERE upload_tokens.id = %(id)s AND upload_tokens.revoked_at IS NULL AND api_keys.revoked_at IS NULL
@@ -140,7 +140,7 @@ async def is_current(database: Database, token_id: UUID) -> bool:
 async def forget_ended(database: Database, *, after_seconds: float, limit: int) -> tuple[int, int]:
     """Drop tokens that ended so long ago and that no upload names; return how many of how many that were looked at.
 
-    One that is named is looked at again after as long: the uploads of most tokens are kept for good.
+    A token with uploads is checked again after the same time: most uploads are kept for ever.
     """
     row = await database.fetch_one(
         """

@@ -18,7 +18,7 @@ _VISIBLE_TO = """tenant_id = %(tenant_id)s AND (%(token_id)s::uuid IS NULL OR (t
 
 
 async def find(database: Database, principal: Principal, upload_id: UUID) -> Upload | None:
-    """Return one upload of the principal's; nobody finds another's. A revoked token finds nothing."""
+    """Return one upload of the principal; a revoked token finds nothing."""
     row = await database.fetch_one(
         f"SELECT {COLUMNS} FROM uploads WHERE id = %(id)s AND {_VISIBLE_TO}",
         {"id": upload_id, "tenant_id": principal.tenant_id, "token_id": principal.token_id},
@@ -78,7 +78,7 @@ async def list_page(
 
 
 async def take_lease(database: Database, upload_id: UUID, *, token: UUID, seconds: float) -> Upload | None:
-    """Take a leased upload whose holder gave no sign of life in time; None when it is held, moved on or unleased."""
+    """Take over an upload whose lease ran out; return None when its lease is valid or it has none."""
     row = await database.fetch_one(
         f"""UPDATE uploads SET lease_token = %(token)s, lease_until = now() + make_interval(secs => %(seconds)s)
         WHERE id = %(id)s AND lease_until < now()
@@ -109,7 +109,7 @@ async def mark_cleaned(database: Database, upload_id: UUID) -> None:
 
 
 async def find_dropped(database: Database, *, limit: int) -> Sequence[UUID]:
-    """Return uploads whose process gave no sign of life in time, oldest first."""
+    """Return uploads whose lease ran out, oldest first."""
     rows = await database.fetch_all(
         """SELECT id FROM uploads WHERE state IN ('completing', 'validating') AND lease_until < now()
         ORDER BY lease_until LIMIT %(limit)s""",

@@ -1,4 +1,4 @@
-"""Decide what `gateway dev` runs, from the settings and what is on this machine."""
+"""Choose the components of `gateway dev`, from the settings and the programs on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ StoreChoice = Literal["auto", "minio", "seaweedfs"]
 
 @dataclass(frozen=True)
 class Choices:
-    """What one run of the embedded stack is made of. None stands for a part of the user's own."""
+    """The components of one run of the embedded stack. None stands for a component of the user."""
 
     data_dir: Path
     host: str

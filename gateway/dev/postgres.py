@@ -91,7 +91,7 @@ def create_cluster(place: Placement) -> str:
 
 
 def _remove_unfinished(data: Path) -> None:
-    """Remove what a start left that was killed before it was done."""
+    """Remove the files of a start that was killed before its end."""
     shutil.rmtree(data, ignore_errors=True)
     if data.exists():
         # Root without CAP_DAC_OVERRIDE cannot look into the other user's folder, but can move it out of the way.
@@ -125,7 +125,7 @@ def _run_initdb(place: Placement, data: Path, password_file: Path) -> None:
 
 
 def first_error(*outputs: str) -> str:
-    """Return the first error in what a program printed: the ones after it are consequences."""
+    """Return the first error in the output of a program: later errors are consequences."""
     lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()]
     return (errors or lines or ["no output"])[0].removeprefix("initdb: error: ")

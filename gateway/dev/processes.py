@@ -17,7 +17,7 @@ from gateway.dev.launch import SAME_USER
 LAUNCHER = Path(__file__).with_name("launch.py")
 TAIL_BYTES = 4096
 
-# Not the gateway's own settings, and not what a shell has for other servers: a child gets what it is given.
+# A child gets neither the gateway's settings nor variables of the shell for other servers.
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
 Signals = tuple[tuple[signal.Signals, float], ...]
@@ -34,7 +34,7 @@ class User:
     uid: int
     gid: int
     in_namespace: bool = False
-    """The child only appears as this user, in a user namespace of its own."""
+    """The child only appears as this user, in a separate user namespace."""
 
 
 def launch_arguments(user: User | None, death_signal: signal.Signals) -> list[str]:

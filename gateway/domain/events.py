@@ -61,10 +61,10 @@ class Event:
     tenant_id: str
     upload_id: UUID
     type: str
-    """An EventType, or a name of a newer release's that serves beside this one: whoever watches may know it."""
+    """An EventType, or a name of a newer release that runs at the same time: a watcher may know it."""
     data: Mapping[str, Any]
     metadata: Mapping[str, Any]
-    """The upload's, which never changes: whoever watches knows by it whose upload it is."""
+    """Metadata of the upload, which never changes; a watcher finds the owner by it."""
     created_at: datetime
 
     @property

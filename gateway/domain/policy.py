@@ -17,7 +17,7 @@ _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 
 
 DEFAULT_POLICY = "media"
-"""Audio and video that prove by structure what they are."""
+"""Audio and video that are proven by their structure."""
 
 POLICIES = frozenset({DEFAULT_POLICY})
 
@@ -55,7 +55,7 @@ class Policy(FileRules):
 
 
 def check_filename(filename: str) -> str:
-    """Return *filename* if it can be kept as it is; raise Invalid for an empty, endless or unencodable one.
+    """Return *filename* unchanged; raise Invalid for an empty, too long or unencodable one.
 
     A name may hold anything else, `../` and U+202E included: it never becomes a key or a path, and leaves the gateway
     only as RFC 6266 and JSON encode it.
@@ -74,14 +74,14 @@ def check_filename(filename: str) -> str:
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return *metadata* if it can be kept as it is; raise Invalid for a NUL, which PostgreSQL has in no text."""
+    """Return *metadata* unchanged; raise Invalid for a NUL, which PostgreSQL cannot store in text."""
     if any("\x00" in text for pair in metadata.items() for text in pair):
         raise Invalid("metadata holds a NUL character.")
     return dict(metadata)
 
 
 def extension_of(filename: str) -> str:
-    """Return the lower-case last extension without its dot, or '' when there is none that is plain ASCII.
+    """Return the lower-case last extension without its dot, or '' if it has none of plain ASCII.
 
     Blanks and dots at the end, which file systems drop, do not count.
     """

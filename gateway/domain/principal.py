@@ -10,7 +10,7 @@ from gateway.domain.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
-    """Say what an upload token lets its bearer do beside sending files: the rest is with its row."""
+    """The rights of an upload token beside sending files; its limits are in its row."""
 
     token_id: UUID
     policy: str
@@ -20,7 +20,7 @@ class TokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Name the tenant a request acts for and the key it came with; both come from what we wrote, not from the client.
+    """The tenant and the key of a request; both come from our rows or signatures, not from the client.
 
     With *token* set, the request came with an upload token that the key's holder gave away: it reaches the uploads
     that were created with it and no others.

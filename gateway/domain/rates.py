@@ -66,7 +66,7 @@ class Allowances:
     def take(self, name: Hashable, units: int = 1) -> float:
         """Take *units* of *name*'s and return 0; or take none and return the seconds until there are enough.
 
-        Units are at most what a minute brings.
+        Units are at most one minute's worth.
         """
         if not self._interval:
             return 0.0

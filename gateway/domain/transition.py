@@ -14,7 +14,7 @@ from gateway.domain.upload import TRANSITIONS, State
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Describe one transition and the facts learned with it. A None leaves its column as it is.
+    """Describe one transition and the facts learned with it. None leaves a column unchanged.
 
     Raises ValueError for a transition that TRANSITIONS does not have.
     """

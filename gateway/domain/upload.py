@@ -1,4 +1,4 @@
-"""Say what an upload is, which states it has and which way leads from one to the next."""
+"""Define an upload, its states and the allowed transitions."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Upload:
 
     @property
     def is_post_upload(self) -> bool:
-        """Say whether the file comes in one request to a key of its own, from where the gateway copies it."""
+        """Return whether the file comes in one POST to a separate key, from which the gateway copies it."""
         return self.post_key is not None
 
     def size_limit(self, policy_limit: int) -> int:

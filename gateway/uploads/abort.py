@@ -17,7 +17,7 @@ _ALREADY_ENDED = frozenset({State.ABORTED, State.EXPIRED, State.REJECTED})
 
 
 async def abort(gateway: Gateway, principal: Principal, upload_id: UUID) -> Upload:
-    """Abort an open upload and remove its parts; an upload that ended without being ready is returned as it is.
+    """Abort an open upload and remove its parts; an upload that is already rejected, aborted or expired is returned.
 
     Raises NotFound, and WrongState while the upload completes and once it is ready. When an abort and a complete run at
     the same time, one of them wins.

@@ -1,4 +1,4 @@
-"""Read what was uploaded, from the store or from disk, as one exact content."""
+"""Read the uploaded bytes, from the store or from disk, pinned to one exact content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Contents(Protocol):
 class StoreReader:
     """Read ranges of one exact content: every read carries If-Match, so a replaced object is an error.
 
-    In a bucket that keeps versions every read names the version too, and what is written later does not matter.
+    In a bucket that keeps versions every read names the version, so later writes have no effect.
     """
 
     def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
@@ -85,7 +85,7 @@ async def _open_object(gateway: Gateway, upload: Upload) -> StoreReader:
 
 
 def _warn(key: str, error: StoreError) -> None:
-    # Without the right, or in a store that has versions in name only, the ETag pins what it always did.
+    # Without that permission, or in a store without real versions, the ETag alone pins the content.
     logger.warning(
         "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
         extra={"key": key, "error": str(error)},

@@ -1,4 +1,4 @@
-"""Create an upload: check what is declared, write the intent, open it in the store, hand out the first URLs."""
+"""Create an upload: check the declaration, write the intent, open it in the store, sign the first URLs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INTENT_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a client declares; sizes in bytes, checksums base64 SHA-256 in the order of the parts.
+    """The declaration of a client; sizes in bytes, checksums base64 SHA-256 in the order of the parts.
 
     A size of None is for callers whose protocol names none: the upload then has no plan, and what the store holds is
     measured while parts come in and before they are assembled.
@@ -188,7 +188,7 @@ async def _answer_again(gateway: Gateway, principal: Principal, upload_id: UUID)
 
 
 async def _forget_lost(gateway: Gateway, intent: Upload) -> None:
-    """Abort what a process that died opened for this intent: nobody knows its id, and nobody will."""
+    """Abort multipart uploads that a dead process opened for this intent: their ids are not recorded."""
     for multipart_upload_id in await gateway.find_multipart_uploads(intent.object_key):
         with suppress(NoSuchUpload):
             await gateway.store.abort_multipart_upload(intent.object_key, multipart_upload_id)

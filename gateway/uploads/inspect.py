@@ -15,7 +15,7 @@ from gateway.domain.rejection import Rejection
 from gateway.uploads.decide import Decision, decide
 
 MAX_INSPECT_BYTES = 256 * 1024
-"""Bytes of one file in all ranges of a question: what the check of an upload may read."""
+"""Most bytes of one file in all ranges: the validation of an upload may read as many."""
 MAX_RANGES = 24
 
 

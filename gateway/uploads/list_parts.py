@@ -48,7 +48,7 @@ async def measure(gateway: Gateway, principal: Principal, upload: Upload) -> Seq
 
 
 async def check_room(gateway: Gateway, principal: Principal, upload: Upload, part_numbers: Sequence[int]) -> None:
-    """Raise TooLarge when there is no room for one of the parts, by what the store holds and by the number itself.
+    """Raise TooLarge when one of the parts does not fit, by the stored bytes and by its number.
 
     Every part but the last has 5 MiB or more, so a number says how much must come before it.
     """

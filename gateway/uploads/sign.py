@@ -65,7 +65,7 @@ async def sign(
     signed: list[SignedPart] = []
     for start in range(0, len(wanted), SLICE):
         signed += sign_parts(gateway, upload, wanted[start : start + SLICE])
-        # Signing is CPU alone: other requests come in between.
+        # Signing needs only CPU: let other requests run in between.
         await asyncio.sleep(0)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:
