@@ -1,4 +1,4 @@
-"""Refuse what a browser, a shell or a loader would run, by how it begins."""
+"""Refuse files that a browser, a shell or a loader would run, by their first bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARCHIVE = "an archive"
 _PLAYLIST = "a playlist, which points at media but holds none"
 DOCUMENT = "a document"
 
-# Exact beginnings: (bytes, what it is). Text ones are compared in lower case after white space and a BOM.
+# Exact beginnings: (bytes, name). Text ones are compared in lower case after white space and a BOM.
 _BINARY = (
     (b"\x7fELF", _PROGRAM),
     (b"\xca\xfe\xba\xbe", _PROGRAM),  # Java class, Mach-O fat
@@ -74,7 +74,7 @@ _AMR = re.compile(rb"#!AMR(-WB)?(_MC1\.0)?\n")
 _MARKUP = re.compile(rb"<[a-zA-Z!?/]")
 # gzip (RFC 1952) with a flag byte that has no reserved bits, bzip2 with its first block, LHA with its method.
 _PACKED = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]|BZh[1-9]1AY&SY|[\x00-\xff]{2}-l[hz][0-7ds]-")
-# What a browser takes for a page: WHATWG MIME Sniffing, section 7.1, and SVG. Needed behind NULs, where an
+# Tags by which a browser recognises a page: WHATWG MIME Sniffing, section 7.1, and SVG. Needed behind NULs, where an
 # ISO media file whose first box has 60 bytes reads "<ftyp".
 _TAG = re.compile(
     rb"<(!doctype|!-|\?xml|\?php|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[\s>/:-]",

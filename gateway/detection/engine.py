@@ -1,4 +1,4 @@
-"""Answer one question about a file: is it what it must be, proven from a few kilobytes?
+"""Prove the format of a file from a few kilobytes.
 
 Order: scriptable beginnings, the structural look, a second format hidden inside, puremagic's opinion, the policy.
 """
@@ -95,7 +95,7 @@ def _refusal(refusal: Refused, source: Source) -> Verdict:
 
 
 def _format_of(traceback: TracebackType | None) -> str | None:
-    """Name the module of `formats` that an exception came through first, None where there is none."""
+    """Return the module of `formats` that raised an exception, or None."""
     while traceback is not None:
         name: str = traceback.tb_frame.f_globals.get("__name__", "")
         if name.startswith(_FORMATS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# (offset, first bytes, what it is, what to export): the formats' own documents, and FFmpeg's probes.
+# (offset, first bytes, name, format to export): the formats' own documents, and FFmpeg's probes.
 _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x02dss", "an Olympus DSS dictation", "WAV"),
     (0, b"\x03ds2", "an Olympus DS2 dictation", "WAV"),

@@ -56,7 +56,7 @@ NAMES: dict[str, frozenset[str]] = {
     "heif": frozenset((".heic", ".heif", ".avif", "image/heic", "image/heif", "image/avif")),
     "mpeg-ts": frozenset((".ts", ".m2ts", "video/mp2t")),
 }
-# An ID3 tag makes puremagic say MP3 whatever follows it; so do the sync bytes of ADTS.
+# With an ID3 tag or the sync bytes of ADTS, puremagic always answers MP3.
 _TAGGED = NAMES["mpeg-audio"]
 _ALSO: dict[str, frozenset[str]] = {
     "aac": _TAGGED,
@@ -66,7 +66,7 @@ _ALSO: dict[str, frozenset[str]] = {
     "heif": NAMES["isobmff"],
 }
 
-# Families of which puremagic may rightly know nothing, and why. Only a telling row of another family denies them.
+# Families that puremagic may not know, with the reason. Only a clear match of another family contradicts them.
 MAY_BE_SILENT: dict[str, str] = {
     "isobmff": "it lists some major brands; new ones, and files that begin with another box, have no row",
     "mpeg-ts": "it has no row for 188-byte packets",

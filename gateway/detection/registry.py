@@ -41,13 +41,13 @@ class _Format(Protocol):
         ...
 
 
-# Formats that say at byte 0 what they are; the others follow by their frames and strides.
+# Formats with a signature at byte 0; the others are found by their frames and strides.
 _BY_HEADER: tuple[_Format, ...] = (riff, avi, isobmff, ebml, ogg, flac, asf, iff, flv, amr, mpeg_ps, aac, images)
 _MAY_BEGIN: dict[str, Kind] = {DOCUMENT: "document", ARCHIVE: "archive"}
 
 
 def find(source: Source, head: bytes, allowed: frozenset[Kind]) -> Look[tuple[Structure, bool]]:
-    """Return what the file is and whether magic bytes alone said so.
+    """Return the structure of the file, and whether only its magic bytes prove it.
 
     Raises Refused when it is nothing that may pass.
     """

@@ -1,6 +1,6 @@
 """Have a file scanned by ClamAV: clamd's INSTREAM over TCP or a Unix socket, streamed in bounded memory.
 
-clamd answers whoever can reach it and listens without TLS or a password: give it a socket, or a network, of its own.
+clamd answers every client that can reach it, without TLS or a password: give it a separate socket or network.
 Its own StreamMaxLength must not be below the cap given here, or files between the two are answered as not scanned.
 """
 

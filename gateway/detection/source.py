@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol, Self
 from gateway.detection.verdict import Look, Refused
 
 KIB = 1024
-# A verdict may not cost more than this a file, whatever the file says; two reads are usual.
+# Limits of one verdict, for every file; two reads are usual.
 MAX_READS = 24
 MAX_BYTES = 256 * KIB
 # One answer of a store carries this at nearly the cost of one byte.

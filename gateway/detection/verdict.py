@@ -28,7 +28,7 @@ Look = Generator[Request, bytes, T]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One stream inside a container; every fact is None where no header states it.
+    """One stream inside a container; a fact is None if no header states it.
 
     `codec_name` is the container's own name for the codec; `codec` is the name by RFC 6381 and the WebCodecs registry,
     the same for every container. Language is a BCP 47 or ISO 639 tag, frame rate is in pictures per second.
@@ -73,7 +73,7 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What the scanner said; `skipped_reason` is set when it did not look, and `clean` is then not its word."""
+    """The result of the scanner; with `skipped_reason` the file was not scanned, and `clean` has no meaning."""
 
     clean: bool
     signature: str | None = None
@@ -125,7 +125,7 @@ class Refused(Exception):
 
 
 def text(raw: bytes) -> str | None:
-    """Return a name out of a file as printable ASCII, in hex where it is not; None where there is none.
+    """Return a name in a file as printable ASCII, in hex if it is not printable; None for an empty one.
 
     A NUL cannot be stored in the database, and an escape sequence has no place in a log or a terminal.
     """

@@ -1,7 +1,7 @@
 """Say whether a program that reads ZIPs would open a file: PKWARE APPNOTE 6.3.10. JAR, APK and Office files are ZIPs.
 
-A ZIP is read from its end, and what stands before and behind it does not matter: Python's zipfile, Info-ZIP, Java, Go
-and others look for the record that ends the directory in the last 64 KiB, and few of them mind what follows it.
+A ZIP is read from its end, and bytes before and after it do not matter: Python's zipfile, Info-ZIP, Java, Go
+and others look for the record that ends the directory in the last 64 KiB, and few of them reject bytes after it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _is_record(source: Source, tail: bytes, at: int) -> Look[bool]:
     if (yield from _stands(source, _LOCATOR, position - _LOCATOR_BYTES)):
         return True
     size, offset = int.from_bytes(record[12:16], "little"), int.from_bytes(record[16:20], "little")
-    # Most readers take the directory to end where the record begins, whatever stands in front; others trust the offset.
+    # Most readers assume that the directory ends where the record begins; others trust the offset.
     return (yield from _stands(source, _ENTRY, position - size)) or (yield from _stands(source, _ENTRY, offset))
 
 

@@ -224,7 +224,7 @@ _BY_EXTENSION = {extension: family for family in FAMILIES for extension in famil
 def judge_name(filename: str, extension: str, proven: Proven) -> Naming:
     """Compare a file's extension with its proven bytes; the bytes outrank every guess, and no declared type counts.
 
-    An extension that no family lists says nothing. An extension of sound alone does not fit a file that shows video.
+    An extension that no family lists is no evidence. An extension of sound alone does not fit a file that shows video.
     """
     named = _BY_EXTENSION.get(extension.lower().lstrip("."))
     fits = named is None or named.name == proven.family

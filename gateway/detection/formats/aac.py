@@ -17,7 +17,7 @@ def adts(data: bytes) -> tuple[int, object] | None:
     if data[2] >> 2 & 15 > 12:
         return None
     length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-    # The header has 7 bytes, 9 with its CRC; a frame without any sound in it is none.
+    # The header has 7 bytes, 9 with its CRC; a frame without sound does not count.
     if length <= (7 if data[1] & 1 else 9):
         return None
     # Profile, rate and channels stand still; private bit, copyright bits and the length do not.

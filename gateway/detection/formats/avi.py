@@ -13,7 +13,7 @@ from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, bro
 
 MAX_CHUNKS = 32
 MAX_STREAMS = 8
-# OpenDML goes on in further RIFF lists of about a gigabyte; each costs a read.
+# OpenDML continues in further RIFF lists of about a gigabyte; each needs a read.
 MAX_LISTS = 12
 # Stream number and kind, an index, or a list of them; OpenDML writes the number in hex.
 _IN_MOVIE = re.compile(rb"[0-9A-Fa-f]{2}[ -~]{2}|ix[0-9]{2}|idx1|LIST|JUNK")

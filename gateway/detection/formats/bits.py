@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BitReader:
-    """Read from bytes bit by bit; bits after the end are zeros, and `overrun` then says so."""
+    """Read from bytes bit by bit; bits after the end are zeros, and `overrun` is then True."""
 
     __slots__ = ("_length", "_position", "_value")
 

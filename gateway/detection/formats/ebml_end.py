@@ -67,7 +67,7 @@ def find_end(source: Source, stated: int | None, scale: int, container: str) -> 
 
 
 def _cluster(tail: bytes, at: int, scale: int) -> tuple[float | None, int, bool]:
-    """Walk one Cluster and what follows it; return the latest time, where the walk ended, and whether all was whole."""
+    """Walk one Cluster and the elements after it; return the last time, the end, and whether all were whole."""
     begin, latest, whole = 0, 0, True
     for _ in range(_MOST_ELEMENTS):
         parsed = parse_element(tail[at : at + 12], 0)

@@ -64,7 +64,7 @@ def _search(source: Source, within: int) -> Look[Structure | None]:
 
 
 def _refuse_gap(gap: bytes) -> None:
-    """Raise Refused when words stand before the first frame: FFmpeg obeys a script there, whatever follows it."""
+    """Raise Refused when text precedes the first frame: FFmpeg executes a script there."""
     if holds_text(gap):
         reason = "Text stands before the sound in this file, and some programs obey it. Export the recording again."
         raise Refused("hidden", reason, "mp3")

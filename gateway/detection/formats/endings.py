@@ -1,4 +1,4 @@
-"""Check that sound without a stated end goes on to the end of the file: what follows it may be another format.
+"""Check that sound without a stated end reaches the end of the file: other bytes after it may be another format.
 
 7-Zip, unrar and others find an archive after any number of bytes of sound, so that the last frames are looked at.
 """

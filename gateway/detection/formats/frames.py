@@ -10,7 +10,7 @@ from gateway.detection.formats.payload import SPAN
 from gateway.detection.source import TAIL, Source
 from gateway.detection.verdict import Look, Refused
 
-# (length in bytes, what must stay the same from frame to frame) of the header at the start of the bytes.
+# (length in bytes, fields that are equal in all frames) of the header at the start of the bytes.
 FrameHeader = Callable[[bytes], tuple[int, object] | None]
 # Stands for a frame that holds nothing: it leads to the next and proves nothing.
 EMPTY = object()

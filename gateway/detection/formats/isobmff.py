@@ -86,7 +86,7 @@ def _available(source: Source, found: _File, movie: Movie) -> float | None:
 
 
 def _fragmented(source: Source, found: _File, movie: Movie) -> Look[Structure]:
-    """Describe a fragmented film; its last fragment stands in the tail, or says how it goes on."""
+    """Describe a fragmented film by its last fragment, which is in the tail."""
     assert found.fragment is not None
     last = yield from last_fragment(source, found.fragment, movie)
     seconds = movie.fragment_seconds or found.index_seconds or last.seconds
@@ -132,7 +132,7 @@ def _walk(source: Source) -> Look[_File]:
 
 
 def _box(header: bytes, position: int, size: int, number: int) -> tuple[bytes | None, int, int]:
-    """Return type, start of the payload and end of one box; type None for what is no box behind the first."""
+    """Return type, start of the payload and end of one box; type None for bytes that are no box after the first one."""
     if len(header) < 8:
         if number:
             return None, position, size

@@ -23,7 +23,7 @@ _TFHD_BASE, _TFHD_INDEX, _TFHD_DURATION = 0x1, 0x2, 0x8
 
 @dataclass(frozen=True, slots=True)
 class LastFragment:
-    """The end of the last whole fragment in bytes and seconds; `complete` is None where it was not found."""
+    """The end of the last whole fragment in bytes and seconds; `complete` is None if the end was not found."""
 
     end: int | None
     seconds: float | None

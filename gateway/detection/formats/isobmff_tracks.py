@@ -76,7 +76,7 @@ def read_movie(source: Source, start: int, end: int) -> Look[Movie]:
                 break
             yield from _note(source, movie, child)
         except Refused as refusal:
-            # What was proven before the budget ran out stands.
+            # The facts proven before the budget ended are kept.
             if refusal.check == "budget" and movie.proves_media():
                 break
             raise

@@ -14,7 +14,7 @@ from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, bro
 _START = b"\x00\x00\x01"
 _PACK, _SYSTEM, _END = 0xBA, 0xBB, 0xB9
 _SEQUENCE, _EXTENSION, _USER, _GROUP, _PICTURE = 0xB3, 0xB5, 0xB2, 0xB8, 0x00
-# Streams whose packets have no header of their own (ISO/IEC 13818-1, 2.4.3.6).
+# Streams whose packets have no separate header (ISO/IEC 13818-1, 2.4.3.6).
 _PLAIN = frozenset((_SYSTEM, 0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF))
 MAX_PACKETS = 40
 ENOUGH = 6
@@ -223,7 +223,7 @@ def _sequence(source: Source) -> Look[Structure]:
         raise broken("Nothing follows the sequence header", "mpg")
     codes = _codes(window, length)
     after = codes[codes.index(_PICTURE) :] if _PICTURE in codes else []
-    # A picture, its first slice, and whatever the slice leads to.
+    # A picture, its first slice and the macroblocks of the slice.
     if 1 not in after[:-1]:
         raise truncated("its first picture", "mpg") if source.size < HEAD else broken("No picture follows", "mpg")
     if is_text(window[window.index(b"\x00\x00\x01\x01", length) :][:SPAN]):

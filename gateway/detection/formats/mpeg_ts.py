@@ -24,7 +24,7 @@ MAX_PACKETS = 640
 WINDOWS = 5
 WINDOW = 32 * 1024
 _TAIL_PACKETS = 340
-# The sync bytes of the last packets show whether the stream goes on to the end of the file.
+# The sync bytes of the last packets show whether the stream reaches the end of the file.
 _LAST_PACKETS = 20
 _VIDEO = {0x01: "mpeg1video", 0x02: "mpeg2video", 0x10: "mpeg4", 0x1B: "h264", 0x20: "h264", 0x24: "hevc",
           0x33: "vvc", 0x42: "cavs", 0xD1: "dirac", 0xEA: "vc1"}  # fmt: skip

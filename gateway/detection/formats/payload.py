@@ -64,7 +64,7 @@ def _is_words(run: bytes) -> bool:
 
 
 def read_padding(source: Source, start: int, end: int, container: str) -> Look[None]:
-    """Read padding, or the middle of a large one, and raise Refused when it is text; other checks see what was read.
+    """Read padding, or its middle if it is large, and raise Refused when it is text; other checks reuse the bytes.
 
     Reads nothing where the budget has no room: the padding of real files is short.
     """

@@ -14,7 +14,7 @@ MAX_CHUNKS = 32
 OPEN_SIZE = 0xFFFFFFFF
 # A header promises sound; fewer bytes than this after it are none.
 LEAST_SOUND = 1024
-# Text in these chunks is what they are for: INFO lists, notes of broadcasters and editors, tags.
+# Chunks that contain text by definition: INFO lists, notes of broadcasters and editors, tags.
 TAG_CHUNKS = frozenset((b"LIST", b"bext", b"iXML", b"axml", b"_PMX", b"id3 ", b"ID3 ", b"cart", b"afsp", b"DISP",
                         b"aXML", b"note", b"labl", b"ltxt", b"adtl", b"umid", b"SMED", b"LGWV"))  # fmt: skip
 _PADDING = frozenset((b"JUNK", b"junk", b"PAD ", b"FLLR", b"filr"))

@@ -63,7 +63,7 @@ def _with_bits(name: str, bits: int) -> str:
 
 
 def _samples(name: str, fmt: bytes, channels: int, block: int) -> int:
-    """Return samples in a block: one frame of uncompressed sound, or what an ADPCM format states (RFC 2361, A.2)."""
+    """Return samples in a block: one frame of uncompressed sound, or the count of an ADPCM format (RFC 2361, A.2)."""
     if name in _CONSTANT:
         return 1
     if name == "gsm_ms":
