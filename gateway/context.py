@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 class Work:
-    """Hold the uploads that this process finishes, so that a request that gives up waiting stops none of them."""
+    """Hold the uploads that this process completes, so that a request that stops waiting cancels none of them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Upload]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, Upload]) -> asyncio.Task[Upload]:
-        """Run *coroutine* to its end, whoever waits for it."""
+        """Run *coroutine* to its end, also when no request waits for it any more."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def close(self, grace_seconds: float) -> None:
-        """Let what runs end in time, then cancel it: leases are handed on and another process finishes."""
+        """Wait for running uploads, then cancel them: their leases are released and another process completes them."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(set(self._tasks), timeout=grace_seconds)

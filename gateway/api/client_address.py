@@ -13,10 +13,10 @@ _SECURE = {"http": "https", "ws": "wss"}
 
 
 class ClientAddress:
-    """Set client and scheme by X-Forwarded-For and X-Forwarded-Proto, which nobody else is believed.
+    """Set client and scheme by X-Forwarded-For and X-Forwarded-Proto of trusted proxies.
 
-    uvicorn's own way is switched off: it believes every process of this machine, and whatever stands in an address's
-    place.
+    uvicorn's own implementation is switched off: it trusts every process of this machine, and accepts any text as an
+    address.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
-"""Bound how often a key, an upload token or an address may ask: a process counts for itself, in memory.
+"""Limit the requests of each API key, upload token and address. Each process counts in its own memory.
 
-Who is known is counted by name, wherever the request comes from: nobody can use up the requests of another. Who is not
-is counted by address and by what was tried, and only what failed. Where too many keys were wrong, the next is refused
-without asking the database; one that was good when this process saw it last passes all the same, so that a key in use
-does not suffer from a stranger at its address.
+A request with a valid key or token counts for that key or token, from any address: no client can use up the requests of
+another. Failed authentications count for the address, separately for each kind. After too many wrong keys, further ones
+from that address are refused without a database query. A key that this process has seen valid is still accepted, so
+that guesses from its address do not block it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Take the store's own events: hints that a form has come, for gateways that shall not wait to look for it.
+"""Receive events of the store: hints that a POST upload has arrived, so that it is completed without delay.
 
-Events are repeated, come late, out of order or never, and anyone who knows the secret can make one up. So nothing in
-one is believed: it names an object key of ours, and the store is asked about that.
+Events may be repeated, late, out of order or missing, and anyone with the secret can forge one. Therefore an event is
+only a reason to ask the store about the object key that it names.
 """
 
 from __future__ import annotations

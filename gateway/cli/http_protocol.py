@@ -32,11 +32,11 @@ _REFUSALS = {
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, in which nobody holds a connection or memory with half a head.
+    """Extend uvicorn's protocol with limits for request heads.
 
-    A head that does not end costs the parser the square of its length, before anybody asked who sends it: it ends in
-    431, one that comes too slowly in 408. And a piece of a body that comes while none waits is kept as it is: uvicorn
-    gathers pieces in a bytearray and copies that, a tenth of what receiving costs (decision 0011).
+    The parser needs time in the square of a head's length, and all of that before authentication. Therefore a head that
+    is too long is answered with 431, and one that arrives too slowly with 408. A piece of a body is passed on without a
+    copy: uvicorn collects pieces in a bytearray and copies it, a tenth of the cost of receiving (decision 0011).
     """
 
     def __init__(self, *args: Any, connections: Connections | None = None, **options: Any) -> None:

@@ -50,9 +50,9 @@ async def _bounded(seconds: float) -> AsyncIterator[None]:
 class Database:
     """Lend connections of one bounded pool.
 
-    Every query that is lost with its connection, refused for want of one, refused by a server that only reads (a
-    failover) or stopped by the statement timeout raises DatabaseUnavailable; what was asked may or may not have been
-    committed, so callers must be able to ask again.
+    DatabaseUnavailable is raised for a query without a connection, with a lost connection, on a read-only server (a
+    failover), and after the statement timeout. The statement may have been committed or not, so callers must be able
+    to repeat it.
     """
 
     def __init__(self, address: DatabaseAddress | str, *, pool_size: int, timeout_seconds: float) -> None:
@@ -102,8 +102,8 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 if task and task.cancelling() > cancelled:
-                    # The pool waits with asyncio.wait_for, which on Python 3.11 swallows what comes as its wait ends:
-                    # a loop that was told to end would go on for good, and whoever waits for that end with it.
+                    # The pool waits with asyncio.wait_for, which on Python 3.11 swallows a cancellation that arrives as
+                    # the wait ends. The cancelled task would continue, and its canceller would wait for ever.
                     raise asyncio.CancelledError
                 try:
                     async with self._statement_timeout():

@@ -2,7 +2,7 @@
 
 Ids are drawn before commit. The row lock of an upload puts its own events in order, so those are read by id. Events of
 different uploads may become visible in another order than that of their ids; they are read by transaction, and only up
-to the oldest transaction that still runs: whatever commits later sorts behind what was read.
+to the oldest transaction that still runs: every later commit sorts after the rows that were read.
 """
 
 from __future__ import annotations

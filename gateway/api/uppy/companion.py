@@ -1,7 +1,7 @@
 """Speak the S3 routes of Uppy's Companion: below `/uppy/{token}/s3`, and below `/s3` with a bearer token or key.
 
-Uppy 6 sends no header of its own to a Companion, so that its token stands in the path. The `uploadId` is our
-upload_id. The `key` that clients send along is never read: which object an upload has is in its row.
+Uppy 6 sends no additional header to a Companion, so the path contains the token. The `uploadId` is our upload_id. The
+`key` that clients send is never used: the row of the upload names its object.
 """
 
 from __future__ import annotations

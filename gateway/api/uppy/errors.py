@@ -1,8 +1,8 @@
-"""Say an error so that each version of Uppy shows it.
+"""Write errors so that each version of Uppy shows them.
 
-Version 5 shows `message` of a 4xx, version 6 only the status text, which HTTP/1.1 servers derive from the status and
-HTTP/2 has not: the status is chosen so that its standard text says what is wrong (413, 415). In version 6's S3 mode
-it shows the code of an S3 error, and there the whole sentence fits.
+Version 5 shows the `message` of a 4xx. Version 6 shows only the status text, which HTTP/2 does not have, so the status
+is chosen by its standard text (413, 415). In its S3 mode version 6 shows the code of an S3 error, which holds the whole
+sentence.
 """
 
 from __future__ import annotations
