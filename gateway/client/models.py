@@ -89,6 +89,7 @@ class Upload:
     can_download: bool = False
     complete: bool | None = None
     extension_mismatch: bool | None = None
+    suggested_filename: str | None = None
     updated_at: datetime | None = None
 
     @property
@@ -159,7 +160,7 @@ def stored_part(body: Mapping[str, Any]) -> StoredPart:
 
 
 _OPTIONAL = ("content_type", "object_key", "bucket", "path", "etag", "version_id", "detection")
-_OBSERVED = ("complete", "extension_mismatch")
+_OBSERVED = ("complete", "extension_mismatch", "suggested_filename")
 
 
 def upload(body: Mapping[str, Any]) -> Upload:

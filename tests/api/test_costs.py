@@ -33,7 +33,7 @@ async def _requests_left(api: Api) -> int:
     ("method", "path", "body", "cost"),
     [
         ("GET", "/v1/uploads?limit=1", None, 1),
-        ("GET", "/v1/uploads?limit=1000", None, 21),
+        ("GET", "/v1/uploads?limit=1000", None, 20),
         ("POST", "/v1/uploads/{id}/parts/sign", {"part_numbers": [1]}, 1),
         ("POST", "/v1/uploads/{id}/parts/sign", {"part_numbers": list(range(1, 1001))}, 21),
         ("POST", "/v1/uploads/{id}/complete", {"parts": [{"part_number": n, "etag": "a"} for n in range(1, 5001)]}, 23),

@@ -160,7 +160,7 @@ def test_taken_port_is_refused(tmp_path: Path) -> None:
     ("arguments", "environment", "words"),
     [
         (["--store", "ceph"], {}, "--store is auto, minio or seaweedfs, not ceph."),
-        ([], {"GATEWAY_PORT": "http"}, "Setting port: "),
+        ([], {"GATEWAY_PORT": "http"}, "GATEWAY_PORT: "),
         ([], {"GATEWAY_DEV_KEY": "a b"}, "GATEWAY_DEV_KEY holds no API key"),
         (["--store", "minio"], {"PATH": "/nowhere", "GOPATH": "/nowhere"}, "No MinIO on PATH"),
         (["--store", "seaweedfs"], {"GATEWAY_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "The database does not"),

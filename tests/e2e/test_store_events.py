@@ -50,6 +50,8 @@ def test_b12_a_real_event_makes_a_form_ready(
         "GATEWAY_DATABASE_URL": database_url,
         "GATEWAY_TOKEN_SECRET": secrets.token_urlsafe(32),
         "GATEWAY_STORE_EVENTS_SECRET": SECRET,
+        # The test uses the store's root key.
+        "GATEWAY_UNSAFE_STORE": "warn",
     }
     s3 = boto3_client(telling_store)
     s3.create_bucket(Bucket=telling_store.bucket)

@@ -265,36 +265,6 @@ def test_download_urls_are_boto3s(
     assert signed.url == theirs
 
 
-@many
-@given(
-    places, keys, st.integers(0, 5 << 30), ascii_words, st.none() | checksums, st.booleans(),
-    st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True), ascii_words, max_size=3), moments, lives,
-)  # fmt: skip
-def test_put_urls_are_boto3s(
-    place: Place, key: str, size: int, content_type: str, checksum: str | None, only_new: bool,
-    metadata: dict[str, str], now: datetime, life: int,
-) -> None:  # fmt: skip
-    """A single-PUT URL is boto3's, with size, type, checksum, condition and metadata signed."""
-    signed = place.presigner(now).put_object(
-        key,
-        life,
-        size_bytes=size,
-        content_type=content_type,
-        checksum_sha256=checksum,
-        if_none_match=only_new,
-        metadata=metadata,
-    )
-    given_params: dict[str, Any] = {"ContentLength": size, "ContentType": content_type, "Metadata": metadata}
-    if checksum is not None:
-        given_params["ChecksumSHA256"] = checksum
-    if only_new:
-        given_params["IfNoneMatch"] = "*"
-    theirs = place.boto().generate_presigned_url(
-        "put_object", {"Bucket": "uploads", "Key": key, **given_params}, ExpiresIn=life
-    )
-    assert signed.url == theirs
-
-
 @some
 @given(places, keys, texts, st.integers(0, 10), st.integers(10, 5 << 30), st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True), texts, max_size=3), moments, lives)  # fmt: skip
