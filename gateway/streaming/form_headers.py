@@ -20,7 +20,7 @@ from gateway.domain.errors import Malformed
 MAX_HEADER_CHARACTERS = 4096
 
 _MEDIA_TYPE = re.compile(r"multipart/form-data[ \t]*(;.*)?", re.IGNORECASE)
-_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
+_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"[ \t]*|([^;"]*))')
 _SEPARATOR = re.compile(r"[ \t]*(?:;[ \t]*)*")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_-]{1,40})(?:\*[A-Za-z-]{1,40})?\?([QqBb])\?([^?]{0,4096})\?=")
@@ -28,12 +28,31 @@ _PERCENT_ENCODED = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})
 _EXTENDED = re.compile(r"([A-Za-z0-9_-]{1,40})'[^']{0,40}'(.*)")
 _ESCAPED = re.compile(r'\\(["\\])')
 _CHARSETS = frozenset(
-    ["utf-8", "utf8", "us-ascii", "gb2312", "gbk", "gb18030", "big5", "euc-jp", "euc-kr", "iso-2022-jp", "shift_jis"]
+    [
+        "utf-8",
+        "utf8",
+        "us-ascii",
+        "latin1",
+        "latin-1",
+        "cp1252",
+        "sjis",
+        "gb2312",
+        "gbk",
+        "gb18030",
+        "big5",
+        "euc-jp",
+        "euc-kr",
+        "iso-2022-jp",
+        "shift_jis",
+    ]
     + ["koi8-r", "koi8-u", "tis-620"]
-    + [f"iso-8859-{number}" for number in range(1, 17)]
+    + [f"iso-8859-{number}" for number in range(1, 17) if number != 12]
     + [f"windows-125{number}" for number in range(9)]
 )
-"""Character sets of mail and browsers. Python has codecs that are no character sets, and slow ones."""
+"""Character sets of mail and browsers. Python has codecs that are no character sets, and slow ones.
+
+ISO 8859-12 does not exist.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +186,12 @@ def decode(raw: bytes, charset: str) -> str | None:
 
 
 def _extended(value: str) -> str | None:
-    """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; return None for a value in another form."""
+    """Decode RFC 8187's `utf-8''na%C3%AFve.mp3`; return None for a value in another form.
+
+    Some clients escape nothing: the bytes of the header count, not their Latin-1 reading.
+    """
     found = _EXTENDED.fullmatch(value)
-    decoded = decode(unquote_to_bytes(found[2]), found[1]) if found else None
+    decoded = decode(unquote_to_bytes(found[2].encode("latin-1", "replace")), found[1]) if found else None
     # The plain `filename` is better than an empty name.
     return _without_path(decoded) if decoded else None
 

@@ -248,7 +248,8 @@ class FormReader:
 
 def _is_field(content_type: str | None) -> bool:
     """Return whether a part without a file name is a field: .NET writes a text type for fields; a Blob has its own."""
-    return content_type is None or content_type.strip().lower().startswith(_FIELD_TYPES) or not content_type.strip()
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    return not media_type or media_type.startswith(_FIELD_TYPES) or media_type.endswith(("+json", "+xml"))
 
 
 def _refuse_tricks(segment: MultipartSegment) -> None:

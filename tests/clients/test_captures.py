@@ -164,6 +164,33 @@ CAPTURES = {
         "talk.mp3",
         {"a": "<a/>", "b": "{}"},
     ),
+    "h6 quoted boundary with a blank after it": Capture(
+        part(AUDIO) + END, "talk.mp3", content_type=f'multipart/form-data; boundary="{B}" ; charset=utf-8'
+    ),
+    "h1 filename* whose UTF-8 is not escaped": Capture(
+        part('Content-Disposition: form-data; name="file"; filename="x.mp3"; filename*=UTF-8\'\'über.mp3') + END,
+        "über.mp3",
+    ),
+    "h7 aliases of Latin-1 and of Shift_JIS": Capture(
+        part('Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=latin1', b"Gru\xdf")
+        + part('Content-Disposition: form-data; name="b"\r\nContent-Type: text/plain; charset=cp1252', b"\x80")
+        + part('Content-Disposition: form-data; name="c"\r\nContent-Type: text/plain; charset=sjis', b"\x93\xfa")
+        + part(AUDIO)
+        + END,
+        "talk.mp3",
+        {"a": "Gruß", "b": "€", "c": "日"},
+    ),
+    "h7 JSON of a named kind": Capture(
+        part('Content-Disposition: form-data; name="a"\r\nContent-Type: application/vnd.api+json', b"{}")
+        + part(AUDIO)
+        + END,
+        "talk.mp3",
+        {"a": "{}"},
+    ),
+    "h2 an encoded word in a character set that does not exist": Capture(
+        part('Content-Disposition: form-data; name="file"; filename="=?iso-8859-12?Q?talk?=.mp3"') + END,
+        "=?iso-8859-12?Q?talk?=.mp3",
+    ),
     "h8 MediaRecorder blob with a type": Capture(
         part('Content-Disposition: form-data; name="file"; filename="blob"\r\nContent-Type: audio/mpeg') + END,
         "blob.mp3",
