@@ -51,6 +51,12 @@ export interface UploadOptions {
   attempts?: number;
   /** Send every part with its SHA-256. Default: true. One part at a time is read into memory for it, in a worker. */
   checksums?: boolean;
+  /**
+   * Ask the gateway before the upload whether it would accept the file, from its name, its size and some 100 KiB of it. A
+   * refused file ends as `rejected`, and nothing is created or sent. Where the question fails, the upload goes on without
+   * an answer. Default: true.
+   */
+  inspect?: boolean;
   /** Remember the upload in localStorage, so that the same file goes on after a reload. Default: true. */
   remember?: boolean;
   /** Aborts the upload, like `abort()`. */
@@ -71,6 +77,12 @@ export interface UploadRecord {
   metadata: Record<string, unknown>;
   rejection: { code: string; detail: string } | null;
   detection: Detection | null;
+  /** false: the recording plays but was cut off. null: its format does not tell. */
+  complete: boolean | null;
+  /** true: the extension of the name does not fit the bytes, which are accepted nevertheless. */
+  extension_mismatch: boolean | null;
+  /** The name with the extension that fits the bytes; null where the name fits. */
+  suggested_filename: string | null;
   /** Whether `download()` gives a link: the file is ready and the token allows downloads. */
   can_download: boolean;
   created_at: string;
@@ -87,6 +99,8 @@ export interface Detection {
   kind: "audio" | "video" | "image" | "document" | "archive" | null;
   tracks: { kind: "audio" | "video" | "other"; codec: string | null }[];
   duration_seconds: number | null;
+  /** How far a recording plays that was cut off. */
+  available_seconds?: number | null;
   reason: string | null;
   [more: string]: unknown;
 }
@@ -140,7 +154,8 @@ export declare class Upload extends EventTarget {
    * Begin, or go on with what this file began before a reload. Resolves when the upload is ready.
    *
    * Rejects with an UploadError: `aborted`, `file_unreadable`, `network`, `part_failed`, a rejection's code (then
-   * `error.upload` is the record) or the code of the gateway's problem. After a failure a new Upload of the same file
+   * `error.upload` is the record, or null where the file was refused before the upload) or the code of the gateway's
+   * problem. After a failure a new Upload of the same file
    * goes on where this one stopped.
    */
   start(): Promise<UploadRecord>;
@@ -176,7 +191,7 @@ export declare class UploadError extends Error {
   readonly transient: boolean;
   /** Seconds. */
   readonly retryAfter: number;
-  /** The gateway's whole answer (RFC 9457), or {}. */
+  /** The gateway's whole answer (RFC 9457, or the answer of `POST /v1/inspect`), or {}. */
   readonly problem: Record<string, unknown>;
   readonly upload: UploadRecord | null;
 }

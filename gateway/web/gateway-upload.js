@@ -6,6 +6,11 @@ const STALL_MS = 60_000; // no sign of life for this long, and a request is give
 const EXPIRY_MARGIN_MS = 60_000;
 const LONGEST_DELAY_MS = 20_000;
 const RATE_WINDOW_MS = 8_000;
+const ASK_MS = 20_000; // the question before an upload is worth no more
+const ASK_HEAD = 34 * 1024; // with these the check asks for nothing more of nearly every file
+const ASK_TAIL = 66 * 1024;
+const ASK_RANGES = 24;
+const ASK_BYTES = 256 * 1024;
 
 export class UploadError extends Error {
   name = "UploadError";
@@ -68,6 +73,14 @@ const digest = (blob) => {
     },
   );
 };
+
+const base64 = (blob) =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1]);
+    reader.onerror = reject;
+    reader.readAsDataURL(blob);
+  });
 
 /** Null where there is no storage, it is full, or holds what is not ours: uploads work without. */
 const inStorage = (work) => {
@@ -165,6 +178,7 @@ export class Upload extends EventTarget {
       parallel: 4,
       attempts: 8,
       checksums: true,
+      inspect: true,
       remember: true,
       ...options,
     };
@@ -214,7 +228,7 @@ export class Upload extends EventTarget {
   }
 
   get #at() {
-    return `/${this.upload.upload_id}`;
+    return `uploads/${this.upload.upload_id}`;
   }
 
   /** Go from where the upload is to its end, or to a pause. */
@@ -233,7 +247,8 @@ export class Upload extends EventTarget {
       const { upload } = this;
       error.upload ??= upload;
       if (upload?.rejection) this.#forget();
-      this.#to(upload?.state === "rejected" ? "rejected" : "failed");
+      const rejected = upload?.state === "rejected" || error.problem?.rejection;
+      this.#to(rejected ? "rejected" : "failed");
       this.#settle.reject(error);
     }
   }
@@ -247,10 +262,11 @@ export class Upload extends EventTarget {
     const known = this.#key && recall(this.#key);
     this.#checksums = known ? known.checksums : this.#options.checksums && Boolean(globalThis.crypto?.subtle);
     if (known && (await this.#takeUp(known.upload_id))) return;
+    if (this.#options.inspect) await this.#inspect(signal);
     const body = { filename, size_bytes: this.#file.size, content_type: contentType, metadata, part_size_bytes: partSize };
     // Not file.type: a guess, which the gateway makes better.
     if (this.#checksums) body.part_checksums = "sha256";
-    const created = await this.#ask("POST", "", { body, headers: { "idempotency-key": this.#once } });
+    const created = await this.#ask("POST", "uploads", { body, headers: { "idempotency-key": this.#once } });
     for (const part of created.parts) this.#signed.set(part.part_number, part);
     this.#plan(created);
     const { upload_id, expires_at: expiresAt } = created;
@@ -258,9 +274,34 @@ export class Upload extends EventTarget {
     if (this.#key) remember(this.#key, entry);
   }
 
+  /** Ask whether the file would be accepted. Where no answer comes, the upload goes on: the check at its end decides. */
+  async #inspect(signal) {
+    const { size } = this.#file;
+    const ranges = [];
+    const tail = Math.max(ASK_HEAD, size - ASK_TAIL);
+    let wanted = [{ start: 0, length: ASK_HEAD }];
+    if (tail < size) wanted.push({ start: tail, length: ASK_TAIL });
+    let answer;
+    try {
+      while (wanted.length && ranges.length < ASK_RANGES) {
+        for (const { start, length } of wanted) {
+          ranges.push({ start, data: await base64(this.#file.slice(start, start + Math.min(length, ASK_BYTES))) });
+        }
+        const body = { filename: this.#options.filename, size_bytes: size, ranges };
+        answer = await this.#call("POST", "inspect", { body, within: ASK_MS });
+        ({ wanted } = answer);
+      }
+    } catch {
+      signal.throwIfAborted();
+      return;
+    }
+    const { rejection } = answer;
+    if (rejection) throw new UploadError(rejection.code, rejection.detail, { problem: answer });
+  }
+
   async #takeUp(id) {
     try {
-      const upload = await this.#ask("GET", `/${id}`);
+      const upload = await this.#ask("GET", `uploads/${id}`);
       if (!/uploading|completing|validating|ready/.test(upload.state)) return false;
       this.#plan(upload);
       if (upload.state === "uploading") await this.#list();
@@ -407,7 +448,7 @@ export class Upload extends EventTarget {
   }
 
   /** Call the gateway once, or twice where the token may just have expired. */
-  async #call(method, path, { body, headers } = {}, again = true) {
+  async #call(method, path, { body, headers, within = STALL_MS } = {}, again = true) {
     const { endpoint, token } = this.#options;
     const renewable = typeof token === "function";
     const bearer = await (this.#bearer ??= (async () => (renewable ? token() : token))()).catch((cause) => {
@@ -418,12 +459,12 @@ export class Upload extends EventTarget {
       method,
       headers: { ...headers, authorization: `Bearer ${bearer}`, "content-type": "application/json" },
       body: JSON.stringify(body),
-      signal: AbortSignal.any([this.#run.signal, AbortSignal.timeout(STALL_MS)]),
+      signal: AbortSignal.any([this.#run.signal, AbortSignal.timeout(within)]),
       credentials: "omit",
     };
     let answer, problem;
     try {
-      answer = await fetch(`${endpoint}v1/uploads${path}`, init);
+      answer = await fetch(`${endpoint}v1/${path}`, init);
       if (answer.ok) return answer.status === 204 ? null : await answer.json();
       problem = await answer.json().catch(() => ({})); // a proxy's page
     } catch {
@@ -432,7 +473,7 @@ export class Upload extends EventTarget {
     const { status } = answer;
     if (status === 401 && renewable && again) {
       if ((await this.#bearer) === bearer) this.#bearer = undefined;
-      return this.#call(method, path, { body, headers }, false);
+      return this.#call(method, path, { body, headers, within }, false);
     }
     const transient = status === 408 || status === 429 || status >= 500 || /lease_lost|in_progress/.test(problem.code);
     const retryAfter = Math.min(60, answer.headers.get("retry-after") || 0);

@@ -17,7 +17,7 @@ from gateway.api.page import content_security_policy
 from gateway.settings import Settings
 
 WEB = Path(__file__).parents[2] / "gateway/web"
-MOST_BYTES = 6_000
+MOST_BYTES = 6_600
 
 
 def settings(**given: Any) -> Settings:
@@ -53,7 +53,7 @@ def client() -> Visitor:
 
 
 def test_module_is_small() -> None:
-    """The module as it is served, comments and all, is under 6 KB compressed."""
+    """The module as it is served, comments and all, is under 6.6 KB compressed."""
     assert len(gzip.compress((WEB / "gateway-upload.js").read_bytes(), 9)) < MOST_BYTES
 
 

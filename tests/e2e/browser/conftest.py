@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 BUCKET = "browser"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here, so that `make test` leaves it to `make test-browser`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark everything here, so that `make test` leaves it to `make test-browser`; run once what no store changes."""
+    repeated = []
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            if item.get_closest_marker("any_store") and os.environ.get("TEST_STORE", "seaweedfs") != "seaweedfs":
+                repeated.append(item)
+    if repeated:
+        config.hook.pytest_deselected(items=repeated)
+        items[:] = [item for item in items if item not in repeated]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -165,18 +166,71 @@ def test_empty_file_is_refused(visit: Callable[..., Page], gateway: Gateway, tmp
 
 
 def test_wrong_type_is_rejected_with_its_reason(visit: Callable[..., Page], gateway: Gateway, tmp_path: Path) -> None:
-    """A web page called .mp4 is rejected, and the promise carries the reason; a .html is not even begun."""
+    """A web page called .mp4 is rejected once it was sent, and the promise carries the reason; a .html is not begun."""
     disguised, honest = tmp_path / "holiday.mp4", tmp_path / "holiday.html"
     for file in (disguised, honest):
         file.write_text("<!doctype html><script>alert(1)</script>")
     page = visit()
-    begin(page, disguised, gateway.token())
+    begin(page, disguised, gateway.token(), inspect=False)
     rejected = outcome(page)
     assert (rejected["code"], rejected["state"]) == ("type_not_recognised", "rejected")
     assert "web page" in rejected["message"]
     assert log(page)[-1] == "rejected"
-    begin(page, honest, gateway.token())
+    begin(page, honest, gateway.token(), inspect=False)
     assert outcome(page)["code"] == "extension_not_allowed"
+
+
+@pytest.mark.any_store
+def test_wrong_file_is_refused_before_it_is_sent(visit: Callable[..., Page], gateway: Gateway, tmp_path: Path) -> None:
+    """A text of 2 GiB called .mp4 is refused by its first and last bytes: no upload is created, and no part is sent."""
+    file = tmp_path / "holiday.mp4"
+    file.write_text("<!doctype html><script>alert(1)</script>")
+    os.truncate(file, 2 * 1024 * MIB)
+    page, asked, token = visit(), [], gateway.token()
+    page.on("request", lambda request: asked.append((request.url, request.post_data_buffer or b"")))
+    begin(page, file, token)
+    refused = outcome(page)
+    assert (refused["code"], refused["state"]) == ("type_not_recognised", None)
+    assert "web page" in refused["message"]
+    assert log(page) == ["preparing", "rejected"]
+    questions = [body for url, body in asked if url.endswith("/v1/inspect")]
+    assert 1 <= len(questions) <= 2
+    assert sum(map(len, questions)) < 300_000
+    assert not [url for url, _ in asked if "/v1/uploads" in url]
+    with gateway.api(token) as api:
+        assert api.get("/v1/uploads").json()["uploads"] == []
+
+
+@pytest.mark.any_store
+def test_upload_goes_on_without_an_answer(
+    visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path]
+) -> None:
+    """An older gateway, a broken line, a limit and nonsense end the question only; `inspect: false` asks none."""
+    page, file, asked = visit(), media(1000), []
+    answers: list[dict[str, Any] | None] = [
+        {"status": 404, "json": {"code": "not_found"}},
+        {"status": 429, "json": {"code": "too_many_requests"}, "headers": {"retry-after": "60"}},
+        {"status": 200, "body": "<html>"},
+        {"status": 200, "json": {"wanted": None}},
+        None,
+    ]
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        given = answers[len(asked) - 1]
+        if given is None:
+            route.abort()
+        else:
+            route.fulfill(**given | {"headers": {"access-control-allow-origin": "*", **given.get("headers", {})}})
+
+    page.route("**/v1/inspect", answer)
+    for count in range(1, len(answers) + 1):
+        begin(page, file, gateway.token())
+        assert outcome(page)["record"]["state"] == "ready"
+        assert len(asked) == count
+    begin(page, file, gateway.token(), inspect=False)
+    assert outcome(page)["record"]["state"] == "ready"
+    assert len(asked) == len(answers)
 
 
 def test_cancel_leaves_nothing(
