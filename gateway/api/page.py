@@ -20,6 +20,7 @@ from gateway.api.requests import gateway_of
 from gateway.auth.api_keys import authenticate
 from gateway.database import api_keys
 from gateway.domain.errors import Forbidden
+from gateway.domain.origins import OriginRules
 from gateway.settings import Settings
 from gateway.storage.address import BucketAddress
 from gateway.tokens.manage import NewToken, issue_token
@@ -172,7 +173,9 @@ def _require_own_page(request: Request, settings: Settings) -> None:
     (DNS rebinding); a page of an allowed origin elsewhere is to get its token from its own backend.
     """
     origin = request.headers.get("origin", "")
-    if origin not in settings.allowed_origins or urlsplit(origin).netloc != request.headers.get("host"):
+    if not OriginRules(settings.allowed_origins).allow(origin) or urlsplit(origin).netloc != request.headers.get(
+        "host"
+    ):
         raise Forbidden("Open the page at an address that GATEWAY_ALLOWED_ORIGINS names.")
 
 

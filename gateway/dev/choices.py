@@ -16,7 +16,7 @@ from gateway.auth.api_keys import new_key, parse_key
 from gateway.dev import minio
 from gateway.dev.processes import StackError, free_ports, is_free
 from gateway.domain.errors import Unauthenticated
-from gateway.domain.origins import origin_of
+from gateway.domain.origins import LOOPBACK_ORIGINS
 from gateway.settings import Settings
 
 StoreName = Literal["minio", "seaweedfs"]
@@ -63,15 +63,9 @@ def choose(settings: Settings, store: StoreChoice) -> Choices:
         webhook_secret=_secret(settings.data_dir / "webhook-secret", settings.webhook_secret),
         store=None if own_store else _store(settings.data_dir, store),
         own_database="database_url" in settings.model_fields_set,
-        allowed_origins=_origins(settings, port),
+        # The page of a developer is on this machine too: the gateway's own at `/`, or that of any development server.
+        allowed_origins=tuple(dict.fromkeys((*settings.allowed_origins, *LOOPBACK_ORIGINS))),
     )
-
-
-def _origins(settings: Settings, port: int) -> tuple[str, ...]:
-    """Add the gateway's own addresses to the allowed origins: the upload page at `/` is a web page like any other."""
-    # Port 80 is in no origin that a browser writes.
-    own = [origin_of(f"http://{host}:{port}") for host in ("127.0.0.1", "localhost")]
-    return (*settings.allowed_origins, *(text for text in own if text and text not in settings.allowed_origins))
 
 
 def _claimed_port(settings: Settings) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -13,12 +14,14 @@ from gateway.auth.api_keys import parse_key
 from gateway.bootstrap import admin_config_of, database_address_of, store_config_of, store_keys_of
 from gateway.database import api_keys
 from gateway.database.engine import Database
+from gateway.dev import seaweedfs
 from gateway.dev.postgres import PostgresServer
 from gateway.dev.processes import StackError
 from gateway.domain.errors import DatabaseUnavailable
 from gateway.domain.origins import example_of
 from gateway.settings import Settings
 from gateway.storage import admin
+from gateway.storage.admin import CorsProbe
 from gateway.storage.errors import StoreError, StoreUnavailable
 from gateway.storage.minio_keys import is_minio, make_minio_keys
 from gateway.storage.models import StoreConfig
@@ -94,16 +97,27 @@ async def prepare_store(settings: Settings, *, embedded: bool) -> PreparedStore:
         elif settings.s3_admin_access_key_id is not None and not embedded:
             warnings.append("Keys are made on MinIO only. Give yours the policies of `gateway store policies`.")
         if settings.allowed_origins and (made or embedded):
-            await admin.put_bucket_cors(admin_config, settings.allowed_origins)
+            # MinIO has its origins from its start, and answers this call with 501.
+            origins = seaweedfs.cors_origins(settings.allowed_origins) if embedded else settings.allowed_origins
+            await admin.put_bucket_cors(admin_config, origins)
         async with aiohttp.ClientSession() as session:
-            probes = [
-                await admin.probe_cors(store_config_of(settings), example_of(origin), session)
+            probes = {
+                origin: await admin.probe_cors(store_config_of(settings), example_of(origin), session)
                 for origin in settings.allowed_origins
-            ]
+            }
     except (StoreError, StoreUnavailable) as error:
         raise StackError(f"The store at {settings.s3_endpoint} refuses or does not answer: {error}") from error
-    warnings += [f"A page of {probe.origin} cannot upload: {probe.detail}." for probe in probes if not probe.allowed]
+    warnings += _cors_warnings(probes)
     return PreparedStore(tuple(done), tuple(warnings))
+
+
+def _cors_warnings(probes: Mapping[str, CorsProbe]) -> list[str]:
+    """Return one line for each reason why pages cannot upload, with all their origins."""
+    refused: dict[str, list[str]] = {}
+    for origin, probe in probes.items():
+        if not probe.allowed:
+            refused.setdefault(probe.detail, []).append(origin)
+    return [f"A page of {' or '.join(origins)} cannot upload: {detail}." for detail, origins in refused.items()]
 
 
 async def _prepare_minio(settings: Settings, admin_config: StoreConfig) -> list[str]:

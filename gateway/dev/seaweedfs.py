@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import signal
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.dev.processes import Child, StackError, accepts, kept_ports
@@ -86,6 +88,16 @@ def start(folder: Path) -> StoreServer:
     )
     child.start_until(lambda: _ready(ports), START_SECONDS)
     return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials, keys)
+
+
+def cors_origins(allowed: Sequence[str]) -> list[str]:
+    """Return the origins of the bucket's CORS rule that lets the *allowed* ones in.
+
+    SeaweedFS 4.48 takes a `*` only in place of a whole host with its port, so `http://localhost:*` lets nobody in and
+    `http://*` is the narrowest rule that does. It gives other pages nothing: CORS only decides whether a page may read
+    an answer, and the store answers nothing without a signature, which a page gets from the gateway.
+    """
+    return list(dict.fromkeys(re.sub(r"//[^/]*:\*$", "//*", origin) for origin in allowed))
 
 
 def _flags(data: Path, ports: list[int], identities: Path) -> list[str]:

@@ -18,8 +18,21 @@ _NO_APP_SCHEMES = frozenset(
 )
 """Schemes of documents that are no application: a browser writes their origin as `null`."""
 
+_ANY_PORT = ":*"
+_ANY_LOOPBACK_PORT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):\*")
+"""Every program on these hosts is on the visitor's own machine; on another host a port may belong to somebody else."""
+
+LOOPBACK_ORIGINS = tuple(
+    f"{scheme}://{host}{port}"
+    for scheme in ("http", "https")
+    for host in ("localhost", "127.0.0.1", "[::1]")
+    for port in ("", _ANY_PORT)
+)
+"""Every page that a server on the visitor's own machine delivers. A browser does not write the default port."""
+
 _AFTER_HOST = re.compile(r"[/?#]")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def is_origin(text: str) -> bool:
@@ -35,10 +48,12 @@ def is_origin(text: str) -> bool:
 
 
 def is_origin_pattern(text: str) -> bool:
-    """Return whether *text* is an origin with one `*` label, such as `https://*.example.com`.
+    """Return whether *text* is an origin with one `*`: a label (`https://*.example.com`) or a loopback host's port.
 
     The domain after the `*` must be one that somebody registered: `https://*.app` would allow every page below `app`.
     """
+    if _ANY_LOOPBACK_PORT.fullmatch(text):
+        return True
     before, star, after = text.partition("*.")
     if not star or "*" in after or not re.fullmatch(r"https?://(?:[a-z0-9-]+\.)*", before):
         return False
@@ -61,7 +76,7 @@ def _registries() -> PublicSuffixList:
 
 
 class OriginRules:
-    """Decide which origins are allowed: exact ones and patterns with one `*` label."""
+    """Decide which origins are allowed: exact ones and patterns with one `*`, for a label or a port."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         texts = frozenset(allowed)
@@ -74,15 +89,16 @@ class OriginRules:
 
 
 def _matches(origin: str, before: str, after: str) -> bool:
-    """Return whether *origin* is exactly one label between *before* and *after*."""
+    """Return whether *origin* is *before*, exactly one label or port, and *after*."""
     if not (origin.startswith(before) and origin.endswith(after)):
         return False
-    return _LABEL.fullmatch(origin[len(before) : len(origin) - len(after)]) is not None
+    middle = origin[len(before) : len(origin) - len(after)]
+    return (_LABEL if after else _PORT).fullmatch(middle) is not None
 
 
 def example_of(text: str) -> str:
     """Return an origin that the origin or pattern *text* allows, for asking a store."""
-    return text.replace("*", "upload-gateway-probe")
+    return text.replace(_ANY_PORT, ":8000").replace("*", "upload-gateway-probe")
 
 
 def origin_of(text: str) -> str | None:

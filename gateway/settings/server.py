@@ -26,8 +26,8 @@ class ServerSettings(SettingGroup):
         (),
         description="Origins of web pages that may use the API and the store, comma separated. Write them as browsers"
         " do, without a slash at the end. The scheme of an application (`capacitor://localhost`) is an "
-        "origin too, and one label may be `*` (`https://*.example.com`). `*` alone is refused, because "
-        "requests carry credentials.",
+        "origin too, and one label may be `*` (`https://*.example.com`), as may the port of a loopback host "
+        "(`http://localhost:*`). `*` alone is refused, because requests carry credentials.",
     )
     token_secret: SecretStr | None = Field(
         None,

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.dev.choices import choose, locked
 from gateway.dev.processes import StackError
+from gateway.domain.origins import LOOPBACK_ORIGINS
 from gateway.settings import Settings
 
 KEY = "gw_0123456789_" + "s" * 43
@@ -101,13 +102,13 @@ def test_address_is_one_a_browser_can_open(data_dir: Path, host: str, address: s
     assert choose(_settings(data_dir, host=host), "seaweedfs").address.startswith(address)
 
 
-def test_own_pages_may_use_the_store_by_default(data_dir: Path) -> None:
-    """Without other origins the gateway's own pages are allowed, under both names of this machine."""
+def test_pages_of_this_machine_may_use_the_store_by_default(data_dir: Path) -> None:
+    """Every page that this machine delivers is allowed, under each of its names, and those of the settings beside."""
     choices = choose(_settings(data_dir), "seaweedfs")
-    assert choices.allowed_origins == (f"http://127.0.0.1:{choices.port}", f"http://localhost:{choices.port}")
-    given = choose(_settings(data_dir, allowed_origins="http://localhost:5173"), "seaweedfs")
-    own = (f"http://127.0.0.1:{given.port}", f"http://localhost:{given.port}")
-    assert given.allowed_origins == ("http://localhost:5173", *own)
+    assert choices.allowed_origins == LOOPBACK_ORIGINS
+    given = choose(_settings(data_dir, allowed_origins="https://app.example.com,http://localhost:*"), "seaweedfs")
+    assert given.allowed_origins[:2] == ("https://app.example.com", "http://localhost:*")
+    assert set(given.allowed_origins) == {"https://app.example.com", *LOOPBACK_ORIGINS}
 
 
 def test_a_data_folder_has_one_user(data_dir: Path) -> None:

@@ -95,6 +95,35 @@ def test_whole_life(tmp_path: Path) -> None:
             file.read_bytes(),
             SAMPLE.read_bytes(),
         )
+        _assert_pages_of_this_machine_may_upload(dev)
+
+
+def _assert_pages_of_this_machine_may_upload(dev: Dev) -> None:
+    """Ask gateway and store what a browser asks for a page of any server on this machine, and for a stranger's page."""
+    headers = {"Authorization": f"Bearer {dev.key}"}
+    for page, allowed in (
+        ("http://localhost:5173", True),
+        ("http://127.0.0.1:3000", True),
+        ("http://[::1]:1", True),
+        ("https://localhost:5173", True),
+        ("http://localhost", True),
+        ("http://localhost.example.com:5173", False),
+    ):
+        declared = {"filename": "tone.mp3", "size_bytes": SAMPLE.stat().st_size}
+        created = httpx.post(f"{dev.address}/v1/uploads", json=declared, headers=headers | {"Origin": page})
+        assert (created.headers.get("access-control-allow-origin") == page) is allowed
+        part = created.json()["parts"][0]["url"]
+        asked = {
+            "Origin": page,
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "content-md5",
+        }
+        may_put = httpx.options(part, headers=asked).headers.get("access-control-allow-origin")
+        sent = httpx.put(part, content=SAMPLE.read_bytes(), headers={"Origin": page})
+        assert sent.status_code == 200
+        if allowed:
+            assert {may_put, sent.headers["access-control-allow-origin"]} <= {page, "*"}
+            assert "etag" in sent.headers["access-control-expose-headers"].lower()
 
 
 def test_term_stops_everything_and_kill_too(tmp_path: Path) -> None:
@@ -239,6 +268,7 @@ def test_i1_i3_minio_exposes_no_file(tmp_path: Path) -> None:
         said = [line.strip() for line in dev.process.output if line.strip().startswith("Store, ")]
         assert {line.split(":")[0] for line in said} == {"Store, forged_write", "Store, unsigned_headers"}
         assert any("accepted; a checked file keeps its version." in line for line in said)
+        _assert_pages_of_this_machine_may_upload(dev)
         ready = upload_by_hand(dev.address, dev.key, file).json()
         assert ready["state"] == "ready"
         with httpx.Client(base_url=dev.address, headers={"Authorization": f"Bearer {dev.key}"}) as client:

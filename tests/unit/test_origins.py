@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.bootstrap import page_origins_of
-from gateway.dev.choices import _origins
-from gateway.domain.origins import OriginRules, is_origin, origin_of
+from gateway.dev.seaweedfs import cors_origins
+from gateway.domain.origins import LOOPBACK_ORIGINS, OriginRules, example_of, is_origin, origin_of
 from gateway.settings import Settings
 
 GOOD = (
@@ -139,4 +139,54 @@ def test_own_origins_are_written_as_browsers_write_them() -> None:
     """The gateway's own page is let in whatever its address looks like in the settings."""
     public = Settings(_env_file=None, upload_page="token", public_url="https://Uploads.Example.com:443/base")
     assert page_origins_of(public) == ("https://uploads.example.com",)
-    assert _origins(settings(""), 80) == ("http://127.0.0.1", "http://localhost")
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost", "http://127.0.0.1:5173", "http://[::1]:8080", "https://localhost:1"]
+)
+def test_pages_of_this_machine_are_one_list(origin: str) -> None:
+    """Every port of every loopback name is in it, and it can be written in the settings."""
+    assert OriginRules(settings(",".join(LOOPBACK_ORIGINS)).allowed_origins).allow(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:5173.example.com",
+        "http://localhost.example.com:5173",
+        "http://127.0.0.1.example.com",
+        "http://localhost:",
+        "http://localhost:*",
+        "http://localhost:080",
+        "http://localhost:123456",
+        "http://127.0.0.2:80",
+        "app://localhost:1",
+        "null",
+    ],
+)
+def test_a_page_of_another_machine_is_in_no_loopback_pattern(origin: str) -> None:
+    """The `*` stands for a port and nothing else."""
+    assert not OriginRules(LOOPBACK_ORIGINS).allow(origin)
+
+
+@pytest.mark.parametrize("text", ["http://app.example.com:*", "http://10.0.0.1:*", "http://*:*", "http://localhost:5*"])
+def test_any_port_is_for_loopback_hosts_only(text: str) -> None:
+    """Another port of another host may be somebody else's program."""
+    with pytest.raises(ValidationError, match="no pattern of origins"):
+        settings(text)
+
+
+def test_what_a_pattern_asks_a_store_is_an_origin_it_allows() -> None:
+    """A store is asked about an origin that a browser could send."""
+    for pattern in (*PATTERNS, *LOOPBACK_ORIGINS):
+        assert is_origin(example_of(pattern))
+        assert OriginRules([pattern]).allow(example_of(pattern))
+
+
+def test_seaweedfs_gets_the_narrowest_rule_that_it_reads() -> None:
+    """Its rules have no pattern for a port; exact origins and labels stay as they are."""
+    assert cors_origins(["https://*.example.com", "http://localhost", "http://localhost:*", "http://[::1]:*"]) == [
+        "https://*.example.com",
+        "http://localhost",
+        "http://*",
+    ]
