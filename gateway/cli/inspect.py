@@ -1,32 +1,42 @@
-"""Show the format of a file and whether it would be accepted: `gateway inspect FILE|UPLOAD_ID…`."""
+"""Say whether a file would be accepted, and show its format: `gateway inspect FILE|UPLOAD_ID…`."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(add_completion=False)
+from gateway.cli.client_options import (
+    DEFAULT_TRIES,
+    AsJson,
+    Exit,
+    Key,
+    Quiet,
+    Tries,
+    Url,
+    complain,
+    exit_of,
+    print_json,
+)
+from gateway.client import Client, ClientError, Rejection, Retry
+from gateway.client.address import KEY_VARIABLE
 
-ACCEPTED, REFUSED, USAGE, UNAVAILABLE = 0, 1, 2, 3
-# One answer about one upload is a few hundred bytes from a database row.
-_TIMEOUT_SECONDS = 30.0
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 class _Failed(Exception):
     """There is no verdict; the message says why, `code` is the exit code."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: Exit) -> None:
         self.code = code
         super().__init__(message)
 
@@ -34,42 +44,103 @@ class _Failed(Exception):
 @app.command()
 def inspect(
     targets: Annotated[
-        list[str], typer.Argument(metavar="FILE|UPLOAD_ID…", help="Files here, or uploads of the gateway.")
+        list[str],
+        typer.Argument(metavar="FILE|UPLOAD_ID…", help="Files here, or uploads of the gateway.", show_default=False),
     ],
-    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="Address of the gateway.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str, typer.Option(envvar="GATEWAY_API_KEY", help="API key; better in the environment than here.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each target.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Check here, by the settings of this environment, and send nothing.")
+    ] = False,
+    tries: Tries = DEFAULT_TRIES,
+    url: Url = None,
+    key: Key = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say whether each file would be accepted, as the gateway of these settings would, and why not.
+    """Say whether an upload of each file would be accepted, and why not.
 
-    A local file is read and nothing is sent. For an upload id, the gateway is asked for the answer of its check.
+    The gateway is asked, as `gateway upload` asks it: it gets the name, the size and a few kilobytes, and stores
+    nothing. Without a key, or with --local, the file is checked here (this needs the server's packages). For an upload
+    id, the gateway gives the answer of its check.
 
-    Exit codes: 0 everything is accepted, 1 something is refused, 2 a target is neither a file nor an upload,
-    3 the gateway did not answer.
+    Exit codes: 0 everything is accepted, 1 something is refused, 2 the command is wrong or a target is neither a file
+    nor an upload id, 3 the gateway did not answer or does not know the key or the id, 4 a file cannot be read.
     """
     answers = []
-    code = ACCEPTED
-    for target in targets:
-        try:
-            answer = _of_file(target) if Path(target).is_file() else _of_upload(target, url, key)
-            code = max(code, ACCEPTED if answer["accepted"] and not answer.get("rejection") else REFUSED)
-        except _Failed as failure:
-            answer = {"target": target, "accepted": False, "check": None, "reason": str(failure)}
-            code = max(code, failure.code)
-        answers.append(answer)
+    code = Exit.READY
+    with ExitStack() as stack:
+        inspector = _Inspector(stack, url, key, tries, local=local)
+        for target in targets:
+            try:
+                answer = inspector.answer(target)
+                accepted = answer["accepted"] and not answer.get("rejection")
+                code = max(code, Exit.READY if accepted else Exit.REJECTED)
+            except (_Failed, ClientError) as failure:
+                answer = {"target": target, "accepted": False, "check": None, "reason": str(failure)}
+                code = max(code, failure.code if isinstance(failure, _Failed) else exit_of(failure))
+            answers.append(answer)
     if as_json:
         for answer in answers:
-            sys.stdout.write(json.dumps(answer) + "\n")
+            print_json(answer)
+    elif quiet:
+        for answer in answers:
+            if not answer["accepted"] or answer.get("rejection"):
+                complain(f"{answer['target']}: {_reason(answer)}")
     else:
         _show(answers)
     raise typer.Exit(code)
 
 
+class _Inspector:
+    """Ask the gateway, or check files here; the connection is opened when it is needed first."""
+
+    def __init__(self, stack: ExitStack, url: str | None, key: str | None, tries: int, *, local: bool) -> None:
+        self._stack = stack
+        self._url = url
+        self._key = key
+        self._tries = tries
+        self._local = local
+        self._client: Client | None = None
+
+    def answer(self, target: str) -> dict[str, Any]:
+        """Return what is known of a target; raise _Failed or ClientError."""
+        if Path(target).is_file():
+            return _of_file(target) if self._local or not self._key else self._of_gateway(target)
+        try:
+            upload_id = uuid.UUID(target)
+        except ValueError as exc:
+            raise _Failed("there is no such file, and this is not an upload id", Exit.USAGE) from exc
+        return self._of_upload(target, upload_id)
+
+    def _connection(self) -> Client:
+        if self._client is None:
+            client = Client(self._url or None, self._key, retry=Retry(attempts=self._tries))
+            self._client = self._stack.enter_context(client)
+        return self._client
+
+    def _of_gateway(self, target: str) -> dict[str, Any]:
+        found = self._connection().inspect(target)
+        if found.accepted is None:
+            raise _Failed("the gateway has no answer without the whole file", Exit.UNAVAILABLE)
+        facts = dict(found.detection or {"accepted": found.accepted, "check": None})
+        return {"target": target, **facts, "rejection": _rejection(found.rejection)}
+
+    def _of_upload(self, target: str, upload_id: uuid.UUID) -> dict[str, Any]:
+        upload = self._connection().get(str(upload_id))
+        rejection = upload.rejection
+        if upload.detection is None:
+            reason = rejection.detail if rejection else f"the upload is {upload.state}; its bytes were not checked yet"
+            return {"target": target, "state": upload.state, "accepted": False, "check": None, "reason": reason}
+        return {"target": target, "state": upload.state, **upload.detection, "rejection": _rejection(rejection)}
+
+
+def _rejection(rejection: Rejection | None) -> dict[str, str] | None:
+    return {"code": rejection.code, "detail": rejection.detail} if rejection else None
+
+
 def _of_file(target: str) -> dict[str, Any]:
     if find_spec("puremagic") is None:
-        raise _Failed("reading a file needs the server's packages: pip install 'upload-gateway[server]'", USAGE)
+        packages = "pip install 'upload-gateway[server]'"
+        raise _Failed(f"set {KEY_VARIABLE} to ask a gateway, or check the file here: {packages}", Exit.USAGE)
     from gateway.bootstrap import file_rules_of
     from gateway.detection import inspect_file
     from gateway.domain.errors import GatewayError
@@ -83,7 +154,7 @@ def _of_file(target: str) -> dict[str, Any]:
         decision = decide(rules, path.name, inspect_file(path))
         size = path.stat().st_size
     except OSError as exc:
-        raise _Failed(f"the file cannot be read: {exc.strerror}", USAGE) from exc
+        raise _Failed(f"the file cannot be read: {exc.strerror}", Exit.SOURCE) from exc
     rejection = decision.rejection
     code, detail = (rejection.code, rejection.detail) if rejection else (None, None)
     try:
@@ -94,40 +165,6 @@ def _of_file(target: str) -> dict[str, Any]:
         code, detail = exc.code, exc.detail
     shown = {"code": code, "detail": detail} if code else None
     return {"target": target, **decision.to_dict(), "rejection": shown}
-
-
-def _of_upload(target: str, url: str, key: str) -> dict[str, Any]:
-    try:
-        upload_id = uuid.UUID(target)
-    except ValueError as exc:
-        raise _Failed("there is no such file, and this is not an upload id", USAGE) from exc
-    if not key:
-        raise _Failed("an API key is needed: set GATEWAY_API_KEY", USAGE)
-    upload = _ask(upload_id, url, key)
-    detection = upload.get("detection")
-    rejection = upload.get("rejection")
-    if detection is None:
-        state = upload.get("state")
-        reason = (rejection or {}).get("detail") or f"the upload is {state}; its bytes were not checked yet"
-        return {"target": target, "state": state, "accepted": False, "check": None, "reason": reason}
-    return {"target": target, "state": upload.get("state"), **detection, "rejection": rejection}
-
-
-def _ask(upload_id: uuid.UUID, url: str, key: str) -> Mapping[str, Any]:
-    try:
-        answer = httpx.get(
-            f"{url.rstrip('/')}/v1/uploads/{upload_id}",
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=_TIMEOUT_SECONDS,
-        )
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
-        raise _Failed(f"the gateway did not answer: {type(exc).__name__}", UNAVAILABLE) from exc
-    if answer.is_success and isinstance(body, dict):
-        return body
-    detail = body.get("detail") if isinstance(body, dict) else None
-    code = UNAVAILABLE if answer.status_code >= 500 or answer.status_code == 429 else USAGE
-    raise _Failed(str(detail or f"the gateway answered {answer.status_code}"), code)
 
 
 def _show(answers: list[dict[str, Any]]) -> None:
@@ -141,9 +178,14 @@ def _show(answers: list[dict[str, Any]]) -> None:
         table.add_row(*(_plain(cell) for cell in _row(answer)))
     console.print(table)
     for answer in answers:
-        reason = answer.get("reason") or (answer.get("rejection") or {}).get("detail") or _note(answer)
+        reason = _reason(answer) or _note(answer)
         if reason:
             console.print(_plain(f"{Path(answer['target']).name}: {reason}"), markup=False, highlight=False)
+
+
+def _reason(answer: Mapping[str, Any]) -> str | None:
+    """Return why a file is refused, or why there is no verdict."""
+    return answer.get("reason") or (answer.get("rejection") or {}).get("detail")
 
 
 def _note(answer: Mapping[str, Any]) -> str | None:
@@ -158,9 +200,10 @@ def _note(answer: Mapping[str, Any]) -> str | None:
 
 def _row(answer: Mapping[str, Any]) -> tuple[str, ...]:
     tracks = answer.get("tracks") or ()
-    verdict = "accepted" if answer["accepted"] else f"refused: {answer.get('check') or 'no verdict'}"
-    if answer["accepted"] and answer.get("rejection"):
-        verdict = f"refused: {answer['rejection'].get('code')}"
+    code = (answer.get("rejection") or {}).get("code")
+    verdict = f"refused: {answer.get('check') or code or 'no verdict'}"
+    if answer["accepted"]:
+        verdict = f"refused: {code}" if code else "accepted"
     seconds = answer.get("duration_seconds")
     return (
         answer["target"],

@@ -59,7 +59,7 @@ class Result:
         upload = self.outcome.upload
         if upload is None:
             return f"{self.file}: {self.outcome.error}"
-        line = f"{self.file}: {upload.state} {upload.upload_id}"
+        line = f"{self.file}: {upload.state} {upload.upload_id or 'before it was sent'}"
         if upload.rejection is not None:
             line += f" ({upload.rejection.code}: {upload.rejection.detail})"
         elif not upload.is_final:
@@ -72,8 +72,9 @@ class Result:
         record: dict[str, Any] = {"file": plain_name(self.file), "seconds": round(self.seconds, 3)}
         upload, error = self.outcome.upload, self.outcome.error
         if upload is not None:
+            if upload.upload_id:
+                record["upload_id"] = upload.upload_id
             record |= {
-                "upload_id": upload.upload_id,
                 "state": upload.state,
                 "filename": upload.filename,
                 "size_bytes": upload.size_bytes,
@@ -98,6 +99,7 @@ class Options:
     metadata: Mapping[str, str]
     checksums: bool
     resume: bool
+    inspect: bool
     wait_seconds: float
 
 
@@ -113,6 +115,9 @@ def upload(
     metadata: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with the upload.")] = None,
     no_checksums: Annotated[bool, typer.Option("--no-checksums", help="Do not sign each part's SHA-256.")] = False,
     no_resume: Annotated[bool, typer.Option("--no-resume", help="Neither resume nor record an upload.")] = False,
+    no_inspect: Annotated[
+        bool, typer.Option("--no-inspect", help="Send without asking first whether the file would be accepted.")
+    ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the check after the last byte.")] = 600.0,
     tries: Tries = DEFAULT_TRIES,
     url: Url = None,
@@ -122,7 +127,8 @@ def upload(
 ) -> None:
     """Send files and wait until they are ready or rejected.
 
-    After Ctrl-C run the same command to go on. The files of a folder get their path as the metadata `path`.
+    A file that the gateway would reject is refused before it is sent. After Ctrl-C run the same command to go on. The
+    files of a folder get their path as the metadata `path`.
 
     Exit codes: 0 every file is ready, 1 a file was rejected or refused, 2 the command is wrong, 3 the gateway or the
     store did not answer or the check takes longer, 4 a file cannot be read, changed, or is being sent already, 130
@@ -130,7 +136,7 @@ def upload(
     """
     given = metadata_of(metadata)
     chosen = files_of(files, name=name, recursive=recursive)
-    options = Options(content_type, given, not no_checksums, not no_resume, wait)
+    options = Options(content_type, given, not no_checksums, not no_resume, not no_inspect, wait)
     # Bars would mix with the objects where both go to the same terminal.
     bars = not (as_json and sys.stdout.isatty())
     quiet = quiet or (as_json and not sys.stderr.isatty())
@@ -165,6 +171,7 @@ class Uploader:
             files_at_once=min(_MAX_FILES_AT_ONCE, len(self._files)),
             checksums=self._options.checksums,
             resume=self._options.resume,
+            inspect=self._options.inspect,
             wait_seconds=self._options.wait_seconds,
             progress=self._show,
         )

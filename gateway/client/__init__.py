@@ -29,6 +29,7 @@ from gateway.client.event_stream import Event
 from gateway.client.flow import Retry
 from gateway.client.models import (
     DownloadURL,
+    Inspection,
     Rejection,
     SignedPart,
     StoredPart,
@@ -61,6 +62,7 @@ __all__ = [
     "FileToSend",
     "GatewayProblem",
     "GatewayUnavailable",
+    "Inspection",
     "InvalidRequest",
     "InvalidWebhook",
     "IssuedUploadToken",

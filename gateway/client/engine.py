@@ -16,16 +16,19 @@ from gateway.client import calls
 from gateway.client.compare import PartComparison
 from gateway.client.errors import (
     FileChanged,
+    GatewayProblem,
     InvalidRequest,
     PartsMismatch,
     StoreRefused,
+    Unreachable,
     UploadCancelled,
     UploadExpired,
     UploadNotFound,
     WrongState,
 )
 from gateway.client.flow import Call, Endpoint, Flow, Pause, Retry, exchange
-from gateway.client.models import SignedPart, StoredPart, Upload, UploadState
+from gateway.client.inspection import LONGEST_SECONDS, FileFacts, inspect, once
+from gateway.client.models import Inspection, SignedPart, StoredPart, Upload, UploadState
 from gateway.client.progress import Meter
 from gateway.client.resume import ResumeRecord
 from gateway.client.source import Source
@@ -51,6 +54,7 @@ class UploadOptions:
     metadata: Mapping[str, str] | None
     part_size_bytes: int | None
     checksums: bool
+    inspect: bool
     wait_seconds: float
 
 
@@ -89,7 +93,7 @@ class Engine:
     def run(self) -> Upload:
         """Return the upload in a final state, or in its last state after *wait_seconds*; see `Client.upload`."""
         upload, stored = self._begin()
-        self._meter.upload_id = upload.upload_id
+        self._meter.upload_id = upload.upload_id or None
         self._meter.part_count = upload.part_count or 0
         try:
             if upload.state is UploadState.UPLOADING:
@@ -121,7 +125,43 @@ class Engine:
                 if upload.state not in {UploadState.ABORTED, UploadState.EXPIRED} and self._is_of_this_file(upload):
                     return upload, {}
             self._record.renew()
-        return self._create(), {}
+        refused = self._refusal() if self._options.inspect else None
+        return refused or self._create(), {}
+
+    def _refusal(self) -> Upload | None:
+        """Ask for the verdict before anything is created; return a rejected upload without an id, or None.
+
+        A question that fails does not stop the upload: an older gateway has no answer, a busy one none now. Name and
+        size are left for create to refuse, whose error names the limits.
+        """
+        facts = FileFacts(self._source.filename, self._source.size_bytes, self._source.read_range)
+        flow = inspect(facts, once(self._deps.endpoint), longest_seconds=LONGEST_SECONDS)
+        try:
+            inspection: Inspection = self._call_flow(flow)
+        except (GatewayProblem, Unreachable) as exc:
+            if isinstance(exc, GatewayProblem) and exc.status == httpx.codes.UNAUTHORIZED:
+                # Create would be refused for the same reason.
+                raise
+            return None
+        if inspection.rejection is None or inspection.detection is None:
+            return None
+        return self._unsent(inspection)
+
+    def _unsent(self, inspection: Inspection) -> Upload:
+        return Upload(
+            upload_id="",
+            state=UploadState.REJECTED,
+            filename=self._source.filename,
+            size_bytes=self._source.size_bytes,
+            part_size_bytes=None,
+            part_count=None,
+            metadata=dict(self._options.metadata or {}),
+            rejection=inspection.rejection,
+            detection=inspection.detection,
+            complete=inspection.complete,
+            extension_mismatch=inspection.extension_mismatch,
+            suggested_filename=inspection.suggested_filename,
+        )
 
     def _is_of_this_file(self, upload: Upload) -> bool:
         """Tell whether an upload that was sent earlier has the bytes that the file has now."""

@@ -65,6 +65,7 @@ class Upload:
     """Describe an upload; sizes in bytes, times in aware UTC, `parts` only in the answer to create.
 
     Size and part plan are None while an upload without a declared size (another protocol) is being sent.
+    `upload_id` is empty for a file that was rejected before it was sent: no upload was created.
     Once the upload is ready, `content_type`, `etag`, `version_id` and `detection` are observed values.
     """
 
@@ -108,6 +109,22 @@ class Upload:
             raise ValueError(f"part {part_number} is not in the plan of this upload")
         offset = (part_number - 1) * self.part_size_bytes
         return offset, min(self.part_size_bytes, self.size_bytes - offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Hold the gateway's verdict on a file that was not sent; `accepted` is None where it has none.
+
+    The verdict binds nobody: the check of the uploaded file decides. Other fields are those of an `Upload`.
+    """
+
+    accepted: bool | None
+    rejection: Rejection | None = None
+    content_type: str | None = None
+    complete: bool | None = None
+    extension_mismatch: bool | None = None
+    suggested_filename: str | None = None
+    detection: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,13 @@ class Source:
         else:
             self._file.seek(self._start + self.size_bytes)
 
+    def rewind(self) -> None:
+        """Close the file if this object opened it. A caller's file object stands where it stood before."""
+        if self._owned:
+            self._file.close()
+        else:
+            self._file.seek(self._start)
+
     def changed(self) -> bool:
         """Tell whether size, modification time or identity of the file differ from those at the start."""
         return self._stat() != self._mark
@@ -105,6 +112,10 @@ class Source:
                 raise FileChanged("it ended early")
             left -= len(data)
             yield data
+
+    def read_range(self, offset: int, size_bytes: int) -> bytes:
+        """Return the bytes of a range; raise FileChanged where the file ended before."""
+        return b"".join(self.chunks(offset, size_bytes, lambda: None))
 
     def sha256(self, offset: int, size_bytes: int, check: Callable[[], None]) -> str:
         """Return the base64 SHA-256 of a range."""

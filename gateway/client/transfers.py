@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,9 @@ import httpx
 from gateway.client.body_stream import BodyStream, chunks_of
 from gateway.client.download import Download, Downloader
 from gateway.client.engine import Engine, UploadDeps, UploadOptions
-from gateway.client.errors import ClientError
-from gateway.client.models import Upload
+from gateway.client.errors import ClientError, SourceError
+from gateway.client.inspection import FileFacts, inspect
+from gateway.client.models import Inspection, Upload
 from gateway.client.progress import Meter, ProgressCallback
 from gateway.client.resume import ResumeRecord, default_folder, open_record, record_name
 from gateway.client.source import Bytes, Readable, Source, StrPath, is_seekable, plain_name
@@ -61,11 +63,12 @@ def upload_options(
     part_size_bytes: int | None = None,
     *,
     checksums: bool,
+    inspect: bool,
     wait_seconds: float,
 ) -> UploadOptions:
     """Return the options of one upload; text that JSON cannot carry (file names in metadata) is made plain."""
     plain = {plain_name(name): plain_name(value) for name, value in (metadata or {}).items()}
-    return UploadOptions(content_type or None, plain, part_size_bytes, checksums, wait_seconds)
+    return UploadOptions(content_type or None, plain, part_size_bytes, checksums, inspect, wait_seconds)
 
 
 class Transfers:
@@ -102,6 +105,19 @@ class Transfers:
                 return Engine(self._deps, source, options, ResumeRecord(), meter, cancel).run()
             with open_record(self._state_folder, self._record_name(source, options)) as record:
                 return Engine(self._deps, source, options, record, meter, cancel).run()
+
+    def inspect(self, file: FileToSend) -> Inspection:
+        """Ask for the verdict on one file; see `Client.inspect`."""
+        if not is_seekable(file.source):
+            raise SourceError("a stream cannot be inspected", advice="Pass a path, bytes or a seekable file.")
+        name = None if file.filename is None else plain_name(file.filename)
+        source = Source.open(cast("StrPath | Bytes | BinaryIO", file.source), name)
+        try:
+            flow = inspect(FileFacts(source.filename, source.size_bytes, source.read_range), self._deps.endpoint)
+            inspection: Inspection = self._deps.perform(flow, lambda step: time.sleep(step.seconds))
+            return inspection
+        finally:
+            source.rewind()
 
     def download(
         self,

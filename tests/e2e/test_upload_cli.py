@@ -205,6 +205,26 @@ def test_refused_files(command: Command, tmp_path: Path, name: str, content: byt
     assert line.get("state") == "rejected" or line["error"]["code"] == (word or line["error"]["code"])
 
 
+@pytest.mark.parametrize(("name", "content"), [("film.mp4", b"<html><body>"), ("tool.exe", b"MZ")])
+def test_inspect_says_what_upload_says(
+    command: Command, stack: Stack, tone: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    """A wrong file of 5 GiB is refused before anything is created, in the words that `gateway inspect` has for it."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    os.truncate(file, 5 << 30)
+    before = upload_ids(stack)
+    code, (line,) = command.json(file)
+    assert (code, upload_ids(stack)) == (1, before)
+    refused = line.get("rejection") or line["error"]
+    arguments = [sys.executable, "-m", "gateway", "inspect", "--json", str(file), str(tone)]
+    done = subprocess.run(arguments, env=client_environment(stack, command.home), capture_output=True, text=True)
+    wrong, right = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, right["accepted"], right["rejection"]) == (1, True, None)
+    assert wrong["rejection"]["code"] == refused["code"]
+    assert wrong["rejection"]["detail"].removesuffix(".") in refused["detail"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -19,7 +19,7 @@ from gateway.client.engine import UploadOptions
 from gateway.client.errors import UploadCancelled
 from gateway.client.event_stream import EVENT_TIMEOUT
 from gateway.client.flow import Answer, Flow, Pause, Retry, Send
-from gateway.client.models import Upload
+from gateway.client.models import Inspection, Upload
 from gateway.client.progress import Progress, ProgressCallback
 from gateway.client.source import StrPath
 from gateway.client.sync.driver import Driver, Timeout, timeout_of, unreadable
@@ -155,6 +155,10 @@ class AsyncDriver:
             self._threads.upload, file, options, resume=resume, progress=_in_loop(progress, stop), cancel=stop
         )
         return await _on_thread(work, stop)
+
+    async def inspect(self, file: FileToSend) -> Inspection:
+        """Ask for the verdict on one file, on a thread: its bytes are read from a disk."""
+        return await asyncio.to_thread(self._threads.inspect, file)
 
     async def download(
         self,

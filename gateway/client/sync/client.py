@@ -16,7 +16,7 @@ import httpx
 from gateway.client.download import Download
 from gateway.client.event_stream import Event
 from gateway.client.flow import Retry
-from gateway.client.models import Upload
+from gateway.client.models import Inspection, Upload
 from gateway.client.progress import Progress, ProgressCallback
 from gateway.client.source import Readable, StrPath
 from gateway.client.sync.driver import Driver, Timeout
@@ -106,6 +106,7 @@ class Client(UploadCalls):
         part_size_bytes: int | None = None,
         checksums: bool = True,
         resume: bool = True,
+        inspect: bool = True,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
         progress: ProgressCallback | None = None,
         cancel: threading.Event | None = None,
@@ -122,6 +123,9 @@ class Client(UploadCalls):
             part_size_bytes: Size of parts, bytes. Default: the gateway plans them.
             checksums: Sign each part's SHA-256: the store then refuses bytes that changed on the way.
             resume: Resume an unfinished upload of the same path, gateway, key and options.
+            inspect: Ask before anything is created whether the gateway would accept the file, with a few kilobytes of
+                it. A file that it would reject is not sent: the result is `rejected` and its `upload_id` empty. A
+                question that fails does not stop the upload, and a stream is not asked about.
             wait_seconds: Longest wait for the check after the last byte, seconds.
             progress: Called in the calling thread, at most ten times a second.
             cancel: Set it from elsewhere to stop with UploadCancelled.
@@ -132,7 +136,14 @@ class Client(UploadCalls):
         """
         return self._driver.upload(
             FileToSend(source, filename),
-            upload_options(content_type, metadata, part_size_bytes, checksums=checksums, wait_seconds=wait_seconds),
+            upload_options(
+                content_type,
+                metadata,
+                part_size_bytes,
+                checksums=checksums,
+                inspect=inspect,
+                wait_seconds=wait_seconds,
+            ),
             resume=resume,
             progress=progress,
             cancel=cancel,
@@ -146,6 +157,7 @@ class Client(UploadCalls):
         metadata: Mapping[str, str] | None = None,
         checksums: bool = True,
         resume: bool = True,
+        inspect: bool = True,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
         progress: Callable[[FileToSend, Progress], None] | None = None,
         cancel: threading.Event | None = None,
@@ -168,6 +180,7 @@ class Client(UploadCalls):
                         file.content_type,
                         {**(metadata or {}), **file.metadata},
                         checksums=checksums,
+                        inspect=inspect,
                         wait_seconds=wait_seconds,
                     ),
                     resume=resume,
@@ -180,6 +193,16 @@ class Client(UploadCalls):
 
         for outcome in self._driver.each(files, send, files_at_once, stop.set):
             yield outcome
+
+    def inspect(self, source: Readable, *, filename: str | None = None) -> Inspection:
+        """Ask whether an upload of this file would be accepted; its name, size and a few kilobytes are sent.
+
+        *source* is a path, bytes or a seekable file object, which afterwards stands where it stood before.
+
+        Raises:
+            ClientError: the file cannot be read, or the gateway does not answer.
+        """
+        return self._driver.inspect(FileToSend(source, filename))
 
     def download(
         self,

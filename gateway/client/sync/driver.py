@@ -25,7 +25,7 @@ from gateway.client.engine import UploadDeps, UploadOptions
 from gateway.client.errors import ClientError, NotConfigured
 from gateway.client.event_stream import EVENT_TIMEOUT
 from gateway.client.flow import Answer, Call, Endpoint, Flow, Pause, Retry, Send
-from gateway.client.models import Upload
+from gateway.client.models import Inspection, Upload
 from gateway.client.progress import ProgressCallback
 from gateway.client.source import StrPath
 from gateway.client.transfer import presigned_request
@@ -148,6 +148,10 @@ class Driver:
         """Send one file."""
         return self._transfers.upload(file, options, resume=resume, progress=progress, cancel=cancel)
 
+    def inspect(self, file: FileToSend) -> Inspection:
+        """Ask for the verdict on one file."""
+        return self._transfers.inspect(file)
+
     def download(
         self,
         upload_id: str,
@@ -169,6 +173,8 @@ class Driver:
 
 def timeout_of(call: Call[T], timeout: httpx.Timeout) -> httpx.Timeout:
     """Return the timeout of a call: a call that the gateway answers late may wait longer than *timeout* says."""
+    if call.longest_seconds is not None:
+        return httpx.Timeout(min(call.longest_seconds, timeout.read or call.longest_seconds))
     read = timeout.read
     if read is not None:
         read = max(read, call.read_seconds)

@@ -60,6 +60,9 @@ class StandIn:
         self.rounds_until_final = 0
         self.final_state = "ready"
         self.list_checksums = True
+        # The answers to questions before an upload, the last one again and again. Without one: a gateway of 0.1.0.
+        self.verdicts: list[dict[str, Any]] = []
+        self.questions: list[dict[str, Any]] = []
         self.hide_etags = False
         self.refuse_unnamed = 0
         self.part_faults: dict[int, deque[Any]] = defaultdict(deque)
@@ -104,6 +107,7 @@ class StandIn:
         app.add_routes(
             [
                 web.post("/v1/uploads", self._api("create", self._create)),
+                web.post("/v1/inspect", self._api("inspect", self._inspect)),
                 web.get("/v1/uploads", self._api("list", self._list)),
                 web.post("/v1/uploads/{id}/parts/sign", self._api("sign", self._sign)),
                 web.get("/v1/uploads/{id}/parts", self._api("parts", self._parts)),
@@ -281,6 +285,12 @@ class StandIn:
             return problem(409, "wrong_state")
         url = f"{self.url}/object/{request.match_info['id']}?s={SECRET}"
         return web.json_response({"url": url, "expires_at": "2040-01-01T00:00:00+00:00"})
+
+    async def _inspect(self, request: web.Request) -> web.StreamResponse:
+        if not self.verdicts:
+            return web.Response(status=404, text="no such address")
+        self.questions.append(await request.json())
+        return web.json_response(self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0])
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         fields: dict[str, str] = {}

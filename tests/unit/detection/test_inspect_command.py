@@ -105,18 +105,18 @@ class _Gateway(BaseHTTPRequestHandler):
 def gateway() -> Iterator[str]:
     verdict = inspect_bytes(media.genuine("end.mp4")).to_dict()
     refused = inspect_bytes(media.HTML).to_dict()
+    plan = dict.fromkeys(("size_bytes", "part_size_bytes", "part_count"), 1)
+
+    def upload(state: str, detection: Any = None, rejection: Any = None) -> tuple[int, dict[str, Any]]:
+        known = {"upload_id": UPLOAD_ID, "filename": "film.mp4", "detection": detection, "rejection": rejection}
+        return 200, plan | known | {"state": state}
+
     _Gateway.answers = {
-        f"/v1/uploads/{UPLOAD_ID}": (200, {"state": "ready", "detection": verdict}),
-        f"/v1/uploads/{UPLOAD_ID[:-1]}2": (
-            200,
-            {"state": "rejected", "detection": refused, "rejection": {"code": "x"}},
-        ),
-        f"/v1/uploads/{UPLOAD_ID[:-1]}3": (200, {"state": "uploading", "detection": None, "rejection": None}),
+        f"/v1/uploads/{UPLOAD_ID}": upload("ready", verdict),
+        f"/v1/uploads/{UPLOAD_ID[:-1]}2": upload("rejected", refused, {"code": "x", "detail": "No."}),
+        f"/v1/uploads/{UPLOAD_ID[:-1]}3": upload("uploading"),
         f"/v1/uploads/{UPLOAD_ID[:-1]}4": (503, {"detail": "The database does not answer; try again."}),
-        f"/v1/uploads/{UPLOAD_ID[:-1]}5": (
-            200,
-            {"state": "rejected", "detection": verdict, "rejection": {"code": "extension_mismatch", "detail": "No."}},
-        ),
+        f"/v1/uploads/{UPLOAD_ID[:-1]}5": upload("rejected", verdict, {"code": "extension_mismatch", "detail": "No."}),
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Gateway)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -135,12 +135,12 @@ def gateway() -> Iterator[str]:
         ("3", 1, "the upload is uploading"),
         ("4", 3, "The database does not answer"),
         ("5", 1, "refused: extension_mismatch"),
-        ("6", 2, "There is no such upload."),
+        ("6", 3, "There is no such upload"),
     ],
 )
 def test_an_upload_is_asked_of_the_gateway(gateway: str, last: str, code: int, said: str) -> None:
     """The verdict kept in the upload is shown like that of a file; the gateway's own words say why there is none."""
-    result = run(UPLOAD_ID[:-1] + last, GATEWAY_URL=gateway, GATEWAY_API_KEY="secret")
+    result = run(UPLOAD_ID[:-1] + last, "--tries", "1", GATEWAY_URL=gateway, GATEWAY_API_KEY="secret")
     assert result.exit_code == code
     assert said in result.output
 
@@ -148,6 +148,6 @@ def test_an_upload_is_asked_of_the_gateway(gateway: str, last: str, code: int, s
 def test_a_missing_key_and_a_dead_gateway_are_told_apart() -> None:
     """One is the caller's to mend (2), the other may be tried again (3)."""
     assert run(UPLOAD_ID, "--url", "http://127.0.0.1:1", GATEWAY_API_KEY="").exit_code == 2
-    dead = run(UPLOAD_ID, "--url", "http://127.0.0.1:1", GATEWAY_API_KEY="secret")
+    dead = run(UPLOAD_ID, "--tries", "1", "--url", "http://127.0.0.1:1", GATEWAY_API_KEY="secret")
     assert dead.exit_code == 3
     assert "secret" not in dead.output
