@@ -135,6 +135,11 @@ def text(raw: bytes) -> str | None:
     return name.decode("ascii") if all(0x20 <= byte < 0x7F for byte in name) else "0x" + name.hex()
 
 
+def rounded(seconds: float) -> float | None:
+    """Round a duration to milliseconds, one below a millisecond to microseconds; None for no time at all."""
+    return round(seconds, 3 if seconds >= 0.001 else 6) or None
+
+
 def truncated(what: str, container: str | None = None) -> Refused:
     """Build the refusal of a file that ends inside a structure it announced."""
     return Refused("truncated", f"The file ends inside {what}: it was cut short. Upload the complete file.", container)

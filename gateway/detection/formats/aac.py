@@ -81,6 +81,21 @@ def _rate(bits: BitReader) -> int | None:
     return RATES[index] if index < len(RATES) else None
 
 
+def latm_facts(data: bytes) -> tuple[str, int, int] | None:
+    """Return codec, channels and samples a second of the LOAS frame at the start of the bytes (14496-3, 1.7.3)."""
+    if loas(data) is None or len(data) < 8:
+        return None
+    bits = BitReader(data[3:64])
+    # The same configuration as before, another version of the multiplex, and several programs: nothing to read.
+    if bits.take(1) or bits.take(1):
+        return None
+    bits.skip(1 + 6)
+    if bits.take(4) or bits.take(3):
+        return None
+    config = audio_specific_config(bits.rest())
+    return ("aac_latm", config.channels or 0, config.sample_rate_hz or 0) if config else None
+
+
 def loas(data: bytes) -> tuple[int, object] | None:
     """Return the length of the LOAS frame at the start of the bytes: 11 bits of sync, 13 of length."""
     if len(data) < 3 or data[0] != 0x56 or data[1] & 0xE0 != 0xE0:

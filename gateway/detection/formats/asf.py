@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.detection.formats.wave_format import WAVE_CODECS, describe
 from gateway.detection.source import Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, text, truncated
+from gateway.detection.verdict import DurationSource, Kind, Look, Refused, Structure, Track, broken, text, truncated
 
 _HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
@@ -23,6 +23,13 @@ MAX_INDEXES = 6
 # Script commands by which a player opens an address (ASF specification, 3.6), in UTF-16.
 _OPENS_ADDRESS = re.compile(rb"(?:U\x00R\x00L\x00|F\x00I\x00L\x00E\x00N\x00A\x00M\x00E\x00)", re.IGNORECASE)
 MAX_SCRIPT = 16 * 1024
+# The specification lets a packet have 64 KiB. More packets than these at the end may be padding without a time.
+MAX_PACKET = 65_536
+_LAST_PACKETS = 8
+# Bytes of a field by its two bits in a packet's header (5.2.1).
+_WIDTHS = (0, 1, 2, 4)
+# A file whose size differs from the stated one by more than a part of this was cut or edited: its duration is old.
+_SAME_SIZE = 20
 _BROADCAST = 1
 
 
@@ -34,6 +41,8 @@ class _Header:
     duration_seconds: float | None = None
     has_file: bool = False
     is_broadcast: bool = False
+    file_bytes: int = 0
+    packet_bytes: int = 0
 
 
 def looks_like(head: bytes) -> bool:
@@ -70,6 +79,11 @@ def _structure(source: Source, header: _Header, stated: int, begin: int) -> Look
     is_open = header.is_broadcast or stated <= begin + 50
     cut = stated > source.size and not is_open
     seconds = header.duration_seconds
+    how: DurationSource = "stated"
+    if is_open or abs(header.file_bytes - source.size) > min(header.file_bytes, source.size) / _SAME_SIZE:
+        counted = yield from _last_time(source, header, begin, source.size if is_open else min(stated, source.size))
+        if counted and not cut:
+            seconds, how = counted, "counted"
     available = None
     if cut and seconds:
         available = round(seconds * (source.size - begin) / (stated - begin), 3)
@@ -77,8 +91,32 @@ def _structure(source: Source, header: _Header, stated: int, begin: int) -> Look
     # IANA has only application/vnd.ms-asf for the container; Microsoft's "MIME types" page names these two.
     return Structure(
         "asf", "asf", "video/x-ms-wmv" if kind == "video" else "audio/x-ms-wma", kind, tuple(header.tracks), seconds,
-        end, "stated" if seconds else None, None if is_open else not cut, available,
+        end, how if seconds else None, None if is_open else not cut, available,
     )  # fmt: skip
+
+
+def _last_time(source: Source, header: _Header, begin: int, end: int) -> Look[float | None]:
+    """Return the time at which the last packet with sound or pictures ends, None where packets differ in size."""
+    first, size = begin + 50, header.packet_bytes
+    count = (end - first) // size if size else 0
+    for number in range(count - 1, max(-1, count - 1 - _LAST_PACKETS), -1):
+        position = first + number * size
+        # Nothing but the tail is read for it.
+        data = source.cached(position, 32) or ((yield from source.at(position, 32)) if number == count - 1 else b"")
+        if (time := _packet_time(data)) is not None:
+            return time
+    return None
+
+
+def _packet_time(data: bytes) -> float | None:
+    """Decode send time and duration of a packet, in milliseconds, after fields of variable width (5.2.2)."""
+    at = 1 + (data[0] & 15) if data[:1] and data[0] & 0x80 else 0
+    flags = data[at] if at < len(data) else 0
+    at += 2 + _WIDTHS[flags >> 5 & 3] + _WIDTHS[flags >> 1 & 3] + _WIDTHS[flags >> 3 & 3]
+    if at + 6 > len(data):
+        return None
+    send, lasts = int.from_bytes(data[at : at + 4], "little"), int.from_bytes(data[at + 4 : at + 6], "little")
+    return round((send + lasts) / 1000, 3) or None
 
 
 def _indexes(source: Source, position: int) -> Look[int]:
@@ -123,6 +161,9 @@ def _note_file(found: _Header, data: bytes) -> None:
     if len(data) < 80:
         return
     found.is_broadcast = bool(data[64] & _BROADCAST)
+    found.file_bytes = int.from_bytes(data[16:24], "little")
+    smallest, largest = int.from_bytes(data[68:72], "little"), int.from_bytes(data[72:76], "little")
+    found.packet_bytes = largest if smallest == largest <= MAX_PACKET else 0
     seconds = play / 1e7 - preroll / 1e3
     if not found.is_broadcast and 0 < seconds < 1e9:
         found.duration_seconds = round(seconds, 3)

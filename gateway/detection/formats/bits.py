@@ -25,6 +25,12 @@ class BitReader:
         value = self._value >> shift if shift >= 0 else self._value << -shift
         return value & ((1 << count) - 1)
 
+    def rest(self) -> bytes:
+        """Return the bits that are left, as whole bytes, filled up with zeros."""
+        left = max(0, self._length - self._position)
+        value = (self._value & ((1 << left) - 1)) << (-left % 8)
+        return value.to_bytes((left + 7) // 8)
+
     def skip(self, count: int) -> None:
         """Pass over `count` bits."""
         self._position += count

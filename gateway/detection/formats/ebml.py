@@ -33,7 +33,7 @@ MAX_ELEMENTS = 48
 MAX_BEFORE_BLOCK = 8
 # No duration or rate is larger; the comparison is false for a float that is no number.
 MAX_NUMBER = 1e18
-MAX_TRACKS = 16
+MAX_TRACKS = 32
 
 
 @dataclass(slots=True)

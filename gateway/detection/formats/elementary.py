@@ -19,6 +19,8 @@ BEHIND_TAG = 8 * 1024
 TRIES = 256
 # Frames that are counted one by one in a short file.
 MAX_COUNTED = 4096
+# Sizes that differ by less are those of one file: taggers and encoders count differently.
+_SAME = 1 / 16
 _HEADERS: dict[int, tuple[FrameHeader, ...]] = {
     0xFF: (mpeg_audio.frame, aac.adts),
     0x0B: (ac3.frame,),
@@ -104,10 +106,25 @@ def _with_facts(source: Source, chain: Chain, parse: FrameHeader, ending: Ending
         found = replace(found, tracks=(track,))
     rate, samples = found.tracks[0].sample_rate_hz, _samples(head, parse)
     seconds, how = found.duration_seconds, found.duration_is
+    complete, available = ending.complete, None
+    if seconds is not None:
+        share = yield from _share_there(source, chain, ending)
+        if share < 1 - _SAME:
+            # It was cut between two frames.
+            complete, available = False, round(seconds * share, 3)
+        elif share > 1 + _SAME:
+            # Files that were joined: the first one states its own length.
+            seconds = None
     if seconds is None and rate and samples and chain.count:
         frames, is_exact = _count(source, chain, parse, ending)
         seconds, how = round(frames * samples / rate, 3), "counted" if is_exact else "estimated"
-    return replace(found, complete=ending.complete, duration_seconds=seconds, duration_is=how)
+    return replace(found, complete=complete, duration_seconds=seconds, duration_is=how, available_seconds=available)
+
+
+def _share_there(source: Source, chain: Chain, ending: Ending) -> Look[float]:
+    """Return the bytes of MPEG audio that are there, as a share of those that its info frame states."""
+    stated = yield from mpeg_audio.stated_bytes(source, chain.start)
+    return (ending.end - chain.start) / stated if stated else 1.0
 
 
 def _samples(head: bytes, parse: FrameHeader) -> int:

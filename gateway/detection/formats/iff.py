@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.detection.formats.payload import read_padding, refuse_hidden, refuse_text
 from gateway.detection.formats.riff import LEAST_SOUND, OPEN_SIZE, TAG_CHUNKS, mark_chunks, refuse_text_size
 from gateway.detection.source import Source
-from gateway.detection.verdict import DurationSource, Look, Structure, Track, broken, text, truncated
+from gateway.detection.verdict import DurationSource, Look, Structure, Track, broken, rounded, text, truncated
 
 MAX_CHUNKS = 32
 # Above every recorder.
@@ -20,6 +20,8 @@ _AU = {1: ("pcm_mulaw", 1), 2: ("pcm_s8", 1), 3: ("pcm_s16be", 2), 4: ("pcm_s24b
        25: ("adpcm_g723_3", 0), 26: ("adpcm_g723_5", 0), 27: ("pcm_alaw", 1)}  # fmt: skip
 _AU_BITS = {23: 4, 24: 4, 25: 3, 26: 5}
 _TEXT_CHUNKS = frozenset((b"NAME", b"AUTH", b"(c) ", b"ANNO", b"COMT")) | TAG_CHUNKS
+# Samples of a channel in a block of compressed sound; COMM counts the blocks (QuickTime, "Sound Sample Descriptions").
+_AIFC_PACKED = {b"ima4": 64, b"GSM ": 160, b"agsm": 160, b"MAC3": 6, b"MAC6": 6}
 # AIFF-C types whose samples have a whole number of bytes.
 _AIFC_PCM = {b"NONE": "be", b"twos": "be", b"sowt": "le", b"raw ": "be"}
 
@@ -87,7 +89,7 @@ def _aiff(source: Source, head: bytes) -> Look[Structure]:
 
 def _aiff_structure(source: Source, common: _Common, sound: tuple[int, int] | None, end: int) -> Structure:
     cut = bool(sound and sound[0] + sound[1] > source.size)
-    seconds: float | None = round(common.frames / common.rate, 3) or None
+    seconds = rounded(common.frames / common.rate)
     how: DurationSource | None = "stated" if seconds else None
     available = None
     if cut and sound and sound[1]:
@@ -110,8 +112,7 @@ def _common(data: bytes, size: int, *, compressed: bool) -> _Common:
     wide = (bits + 7) // 8
     codec = f"pcm_s{8 * wide}{_AIFC_PCM[kind]}" if kind in _AIFC_PCM and wide else text(kind)
     track = Track("audio", codec, channels=channels, sample_rate_hz=round(rate))
-    # Blocks of compressed sound hold 64 samples a channel; COMM counts the blocks (QuickTime, "ima4").
-    packed = 64 if kind == b"ima4" else 1
+    packed = _AIFC_PACKED.get(kind, 1)
     return _Common(track, frames * packed, wide * channels if kind in _AIFC_PCM else 0, rate)
 
 
@@ -230,7 +231,7 @@ def _au(source: Source, head: bytes) -> Look[Structure]:
         raise truncated("its sound data", "au")
     sound = there if is_open else min(size, there)
     frame_bits = (8 * width or _AU_BITS[encoding]) * channels
-    seconds = round(8 * sound / frame_bits / rate, 3) or None
+    seconds = rounded(8 * sound / frame_bits / rate)
     track = Track("audio", codec, channels=channels, sample_rate_hz=rate)
     cut = not is_open and size > there
     return Structure(

@@ -65,7 +65,9 @@ def look(source: Source) -> Look[Structure]:
         raise Refused("tracks", reason, "mov")
     if movie.fragmented and found.fragment is None and not movie.ends:
         # The header of a film in fragments, without one: the format is right, and there is nothing to play.
-        return replace(_structure(found, tuple(movie.tracks), None, None), complete=False, available_seconds=0.0)
+        announced = movie.fragment_seconds or movie.duration_seconds
+        structure = _structure(found, tuple(movie.tracks), announced, "stated" if announced else None)
+        return replace(structure, complete=False, available_seconds=0.0)
     if not movie.fragmented and not found.has_data and not movie.empty:
         raise truncated("its header, before any audio or video data", "mp4")
     if found.fragment is not None and not movie.ends:

@@ -11,6 +11,8 @@ from gateway.detection.verdict import Look
 
 MAX_FRAGMENTS = 64
 MAX_TRACKS = 16
+# A fragment of some seconds lists its samples in less.
+MAX_HEADER = 16 * 1024
 # Boxes that may stand between and after fragments.
 _BETWEEN = frozenset((b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"mfra", b"emsg", b"prft", b"uuid", b"ssix",
                       b"meta", b"udta", b"wide", b"moov"))  # fmt: skip
@@ -39,16 +41,18 @@ def last_fragment(source: Source, first: tuple[int, int], movie: Movie) -> Look[
     offset = source.size - len(tail)
     # The type of a box stands after its size.
     at = tail.rfind(b"moof") - 4
+    ends: tuple[int, bool] | None = None
     for _ in range(MAX_FRAGMENTS):
         if at < 0:
             break
-        found = _walk(tail, at)
-        if found is not None:
-            end, whole = found
-            seconds = _end_seconds(tail[at + 8 :], movie)
-            return LastFragment(offset + end if whole else None, seconds, complete=whole)
+        ends = ends or _walk(tail, at)
+        # The last fragment of a cut file is not whole: the time is that of the one before it.
+        if ends is not None and (seconds := _end_seconds(tail[at + 8 :], movie)) is not None:
+            return LastFragment(offset + ends[0] if ends[1] else None, seconds, complete=ends[1])
         at = tail.rfind(b"moof", 0, at) - 4
-    return (yield from _walk_on(source, first))
+    if ends is not None:
+        return LastFragment(offset + ends[0] if ends[1] else None, None, complete=ends[1])
+    return (yield from _walk_on(source, first, movie))
 
 
 def _walk(tail: bytes, at: int) -> tuple[int, bool] | None:
@@ -68,12 +72,13 @@ def _walk(tail: bytes, at: int) -> tuple[int, bool] | None:
     return at, True
 
 
-def _walk_on(source: Source, first: tuple[int, int]) -> Look[LastFragment]:
+def _walk_on(source: Source, first: tuple[int, int], movie: Movie) -> Look[LastFragment]:
     """Hop from box to box where a fragment is longer than the tail; each hop is a read."""
     position = first[0] - 8
+    seconds: float | None = None
     for _ in range(MAX_FRAGMENTS):
         if position >= source.size:
-            return LastFragment(source.size, None, complete=True)
+            return LastFragment(source.size, seconds, complete=True)
         if source.cached(position, 16) is None and not source.can_read(TAIL // 8):
             break
         header = yield from source.at(position, 16)
@@ -83,9 +88,12 @@ def _walk_on(source: Source, first: tuple[int, int]) -> Look[LastFragment]:
         if kind not in _BETWEEN or size < 8:
             if header.strip(b"\x00") and source.size - position > TAIL:
                 raise something_follows("MP4")
-            return LastFragment(position, None, complete=True)
+            return LastFragment(position, seconds, complete=True)
         if position + size > source.size:
-            return LastFragment(None, None, complete=False)
+            return LastFragment(None, seconds, complete=False)
+        if kind == b"moof":
+            header = yield from source.at(position + 8, min(size - 8, MAX_HEADER))
+            seconds = _end_seconds(header, movie) or seconds
         position += size
     return LastFragment(None, None, None)
 

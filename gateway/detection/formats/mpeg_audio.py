@@ -86,6 +86,17 @@ def info_frame(source: Source, start: int) -> Look[int | None]:
     return None
 
 
+def stated_bytes(source: Source, start: int) -> Look[int]:
+    """Return the bytes of sound that a Xing or Info frame states, itself included; 0 where it does not."""
+    data = yield from source.at(start, 64)
+    at = max(data.find(b"Xing", 0, 40), data.find(b"Info", 0, 40))
+    flags = int.from_bytes(data[at + 4 : at + 8]) if at > 0 else 0
+    if not flags & 2:
+        return 0
+    place = at + 8 + (4 if flags & 1 else 0)
+    return int.from_bytes(data[place : place + 4])
+
+
 def proves(source: Source, chain: Chain) -> Look[bool]:
     """Say whether the frames are sound; one is enough where it is an info frame and ends with the file."""
     # A header has 17 bits that fit by chance once in many thousand: two frames and the header of a cut one are enough.

@@ -9,14 +9,17 @@ from gateway.detection.formats.mpeg_ts import CLOCK_HZ, CLOCK_WRAPS, clock
 from gateway.detection.formats.payload import SPAN, is_text, refuse_text
 from gateway.detection.formats.stream_facts import add_facts, sequence_facts
 from gateway.detection.source import HEAD, Source
-from gateway.detection.verdict import Kind, Look, Refused, Structure, Track, broken, truncated
+from gateway.detection.verdict import DurationSource, Kind, Look, Refused, Structure, Track, broken, truncated
 
 _START = b"\x00\x00\x01"
 _PACK, _SYSTEM, _END = 0xBA, 0xBB, 0xB9
 _SEQUENCE, _EXTENSION, _USER, _GROUP, _PICTURE = 0xB3, 0xB5, 0xB2, 0xB8, 0x00
 # Streams whose packets have no separate header (ISO/IEC 13818-1, 2.4.3.6).
 _PLAIN = frozenset((_SYSTEM, 0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF))
+_PRIVATE = 0xBD
 MAX_PACKETS = 40
+# Packets in the bytes that were read already: 34 KiB hold 17 of a DVD.
+MAX_MORE_PACKETS = 160
 ENOUGH = 6
 HEADER = 40
 # Packets begin with codes from here on; those below are inside pictures.
@@ -75,12 +78,46 @@ def _program(source: Source) -> Look[Structure]:
     if position < far or not (ended or found.is_enough()):
         raise truncated("its first packets", "mpg")
     kind: Kind = "video" if any(track.kind == "video" for track in tracks) else "audio"
+    _find_more(source, found, position)
+    tracks = tuple(found.streams.values())
     last, complete = yield from _end(source)
     seconds = _seconds(found.first_time, last)
     # IANA registers no audio form of a program stream: the type names the container.
     return Structure(
         "mpg", "mpeg-ps", "video/mpeg", kind, tracks, seconds, None, "counted" if seconds else None, complete
     )
+
+
+def _find_more(source: Source, found: _Program, position: int) -> None:
+    """Note further streams whose first packet is in what was read already."""
+    for _ in range(MAX_MORE_PACKETS):
+        data = source.cached(position, HEADER)
+        if not data or len(data) < HEADER or data[:3] != _START or data[3] <= _END:
+            return
+        if data[3] == _PACK:
+            position += 14 + (data[13] & 7) if data[4] & 0xC0 == 0x40 else 12
+            continue
+        length = 6 + int.from_bytes(data[4:6])
+        start = _payload(data)
+        payload = source.cached(position + start, min(length - start, SPAN)) if start < length else None
+        if payload and data[3] not in _PLAIN and (track := _track(data[3], payload)):
+            ident = payload[0] << 8 if data[3] == _PRIVATE else data[3]
+            if ident not in found.streams and not is_text(payload):
+                found.streams[ident] = add_facts(track, payload)
+        position += length
+
+
+def _track(ident: int, payload: bytes) -> Track | None:
+    """Return the track to which packets with this stream id belong, None for other data."""
+    if ident == _PRIVATE:
+        # DVD: the first byte of a private packet's payload says AC-3, DTS, LPCM or subpicture.
+        sub = payload[0] if payload else 0
+        if 0x80 <= sub <= 0x8F or 0xA0 <= sub <= 0xAF or sub in (0x0B, 0xC0, 0xC1):
+            return Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "dts" if 0x88 <= sub <= 0x8F else "ac3")
+        return None
+    if 0xE0 <= ident <= 0xEF or ident == 0xFD:
+        return Track("video", None)
+    return Track("audio") if 0xC0 <= ident <= 0xDF else None
 
 
 def _seconds(first: int | None, last: int | None) -> float | None:
@@ -122,12 +159,17 @@ def _time(data: bytes) -> int | None:
     """Return the presentation time stamp of a packet's header, None where it has none."""
     data = data.ljust(HEADER, b"\x00")
     if data[6] & 0xC0 == 0x80:
-        return clock(data[9:14]) if data[7] & 0x80 else None
+        return _clock(data[9:14]) if data[7] & 0x80 and data[9] & 0xE0 == 0x20 else None
     at = 6
     while data[at] == 0xFF and at < 22:
         at += 1
     at += 2 if data[at] & 0xC0 == 0x40 else 0
-    return clock(data[at : at + 5]) if data[at] & 0xF0 in (0x20, 0x30) else None
+    return _clock(data[at : at + 5]) if data[at] & 0xF0 in (0x20, 0x30) else None
+
+
+def _clock(raw: bytes) -> int | None:
+    """Decode a time stamp that has its three marker bits: start codes turn up inside sound too."""
+    return clock(raw) if raw[0] & raw[2] & raw[4] & 1 else None
 
 
 def _step(source: Source, found: _Program, data: bytes, position: int) -> Look[int]:
@@ -172,18 +214,10 @@ def _note(source: Source, found: _Program, data: bytes, position: int) -> Look[N
     if time is not None and (found.first_time is None or time < found.first_time):
         found.first_time = time
     streams = found.streams
-    track: Track | None = None
-    if ident == 0xBD:
-        # DVD: the first byte of a private packet's payload says AC-3, DTS, LPCM or subpicture.
-        first = yield from source.at(position + start, 1)
-        sub = first[0] if first else 0
-        ident = sub << 8
-        if 0x80 <= sub <= 0x8F or 0xA0 <= sub <= 0xAF or sub in (0x0B, 0xC0, 0xC1):
-            track = Track("audio", "lpcm" if 0xA0 <= sub <= 0xAF else "ac3" if sub < 0x88 else "dts")
-    elif 0xE0 <= ident <= 0xEF or ident == 0xFD:
-        track = Track("video", None)
-    elif 0xC0 <= ident <= 0xDF:
-        track = Track("audio")
+    first = yield from source.at(position + start, 1)
+    track = _track(ident, first)
+    if ident == _PRIVATE:
+        ident = (first[0] if first else 0) << 8
     if track and ident not in streams:
         yield from refuse_text(source, position + start, "mpg", length - start)
         payload = yield from source.at(position + start, min(length - start, SPAN))
@@ -234,7 +268,23 @@ def _sequence(source: Source) -> Look[Structure]:
         raise something_follows("MPEG video")
     facts = sequence_facts(data)
     track = Track("video", name, width=facts[0], height=facts[1], frame_rate=facts[2])
-    return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (track,))
+    seconds, how = yield from _picture_time(source, facts[2])
+    return Structure("mpg", "mpeg-ps", "video/mpeg", "video", (track,), seconds, duration_is=how)
+
+
+def _picture_time(source: Source, rate: float | None) -> Look[tuple[float | None, DurationSource | None]]:
+    """Count the pictures of a bare sequence; those between the first and the last bytes are not read."""
+    window = yield from source.at(0, HEAD)
+    tail = yield from source.tail()
+    picture = _START + bytes((_PICTURE,))
+    overlap = len(window) + len(tail) - source.size
+    if overlap >= 0:
+        tail = tail[overlap:]
+    count = window.count(picture) + tail.count(picture)
+    if not count or not rate:
+        return None, None
+    seconds = count * source.size / (len(window) + len(tail)) / rate
+    return round(seconds, 3), "counted" if overlap >= 0 else "estimated"
 
 
 def _codes(window: bytes, start: int) -> list[int]:

@@ -33,6 +33,7 @@ _AUDIO = {0x03: "mp2", 0x04: "mp2", 0x0F: "aac", 0x11: "aac_latm", 0x1C: "aac", 
           0x87: "eac3", 0xA1: "eac3", 0xA2: "dts"}  # fmt: skip
 _PRIVATE = {0x6A: "ac3", 0x7A: "eac3", 0x7B: "dts", 0x7C: "aac", 0x7F: "opus", 0x73: "dts"}
 _LANGUAGE = 0x0A
+_ENOUGH_SOUND = 512
 # A clock of 33 bits at 90 kHz starts again after 26.5 hours (2.4.3.7).
 CLOCK_HZ, CLOCK_WRAPS = 90_000, 1 << 33
 
@@ -83,12 +84,14 @@ def look(source: Source) -> Look[Structure | None]:
         raise broken("Sync bytes are there, but the rest is text", "ts")
     stream = _Stream()
     yield from _read_packets(source, stream, stride, position)
-    structure = _structure(stream)
     complete = yield from _check_end(source, stride)
     last = _Stream(tracks=stream.tracks, program_pids=stream.program_pids)
     tail = yield from source.tail()
     start = next((at for at in range(stride) if _consistent(tail[-_LAST_PACKETS * stride :], at, stride)), 0)
     _packets(last, tail[-(len(tail) // stride) * stride + start :] if start else tail, stride)
+    # A stream that begins late has its first payload behind what was read at the beginning.
+    stream.payloads = last.payloads | stream.payloads
+    structure = _structure(stream)
     seconds = _seconds(stream.times, last.times)
     return replace(structure, complete=complete, duration_seconds=seconds, duration_is="counted" if seconds else None)
 
@@ -174,8 +177,10 @@ def _packet(stream: _Stream, packet: bytes) -> None:
         stream.starts[pid] = payload[3]
         body = payload[9 + payload[8] :]
         # A short first packet of sound may end before its header; the first packet of video has the parameter sets.
-        if pid not in stream.payloads or (payload[3] < 0xE0 and len(body) > len(stream.payloads[pid])):
+        if pid not in stream.payloads:
             stream.payloads[pid] = body
+        elif payload[3] < 0xE0 and len(stream.payloads[pid]) < _ENOUGH_SOUND:
+            stream.payloads[pid] += body
         if payload[7] & 0x80 and payload[3] != 0xBE:
             stream.times.append(clock(payload[9:14]))
 

@@ -190,6 +190,8 @@ def _describe(body: bytes) -> tuple[Track, _Clock | None]:
                 return _sound(codec, body)
             if codec == "theora" and len(body) >= 42:
                 return _theora(body)
+            if codec == "vp8" and len(body) >= 26:
+                return _vp8(body), None
             return Track("video" if kind == "video" else "other", codec), None
     return Track("other", None), None
 
@@ -215,6 +217,14 @@ def _theora(body: bytes) -> tuple[Track, _Clock | None]:
     rate = over / under if over and under else 0.0
     track = Track("video", "theora", width=width, height=height, frame_rate=round(rate, 3) or None)
     return track, _Clock(rate, 0, int.from_bytes(body[40:42]) >> 5 & 31) if rate else None
+
+
+def _vp8(body: bytes) -> Track:
+    """Read the picture size and the frame rate (WebM Project, "Ogg VP8 mapping")."""
+    over, under = int.from_bytes(body[18:22]), int.from_bytes(body[22:26])
+    rate = round(over / under, 3) if over and under else None
+    width, height = int.from_bytes(body[8:10]), int.from_bytes(body[10:12])
+    return Track("video", "vp8", width=width or None, height=height or None, frame_rate=rate)
 
 
 def _structure(source: Source, streams: _Streams, start: float) -> Look[Structure]:

@@ -10,6 +10,7 @@ from gateway.detection.verdict import Track, broken
 WAVE_CODECS = {
     0x0001: "pcm", 0x0002: "adpcm_ms", 0x0003: "pcm_float", 0x0006: "pcm_alaw", 0x0007: "pcm_mulaw",
     0x0011: "adpcm_ima", 0x0020: "adpcm_yamaha", 0x0022: "truespeech", 0x0031: "gsm_ms", 0x0040: "adpcm_g721",
+    0x0042: "g723_1",
     0x0045: "adpcm_g726", 0x0050: "mp2", 0x0055: "mp3", 0x0064: "adpcm_g726", 0x0065: "adpcm_g722", 0x00FF: "aac",
     0x0160: "wmav1", 0x0161: "wmav2", 0x0162: "wmapro", 0x0163: "wmalossless", 0x000A: "wmavoice", 0x028F: "adpcm_g722",
     0x1610: "aac", 0x2000: "ac3", 0x2001: "dts", 0xA106: "aac", 0xA109: "speex", 0xF1AC: "flac", 0x566F: "vorbis",
