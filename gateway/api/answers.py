@@ -25,7 +25,7 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 
 
 def upload_answer(upload: Upload, principal: Principal) -> dict[str, Any]:
-    """Return what *principal* may know of an upload: never the store's own UploadId, the bucket or a lease."""
+    """Return what *principal* may know of an upload: never the store's own UploadId or a lease."""
     plan = upload.plan
     rejection = upload.rejection
     return {
@@ -37,8 +37,10 @@ def upload_answer(upload: Upload, principal: Principal) -> dict[str, Any]:
         "part_size_bytes": upload.part_size_bytes,
         "part_count": plan.part_count if plan else None,
         "object_key": upload.object_key,
-        **({"path": upload.path} if upload.on_disk else {}),
+        "bucket": None,
+        **upload.place,
         "etag": upload.observed_etag if upload.state is State.READY else None,
+        "version_id": upload.observed_version_id if upload.state is State.READY else None,
         "metadata": upload.metadata,
         "rejection": {"code": rejection.code, "detail": rejection.detail} if rejection else None,
         "detection": upload.detection,

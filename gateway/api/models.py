@@ -192,8 +192,10 @@ class Upload(BaseModel):
     part_size_bytes: int | None
     part_count: int | None
     object_key: str
+    bucket: str | None = Field(description="The bucket of `object_key`; null for a file on the gateway's own disk.")
     path: str | None = Field(None, description="Where the gateway's own disk keeps it, if it does.")
     etag: str | None
+    version_id: str | None = Field(description="The version that was checked, where the bucket keeps versions.")
     metadata: dict[str, Any]
     rejection: Rejection | None
     detection: dict[str, Any] | None
@@ -209,12 +211,15 @@ class Upload(BaseModel):
 
 
 class StreamedUpload(BaseModel):
-    """A file that the gateway received itself: `object_key` says where in the store, `path` where on the disk."""
+    """A file that the gateway received: `bucket` and `object_key` say where in the store, `path` where on its disk."""
 
     upload_id: UUID
     state: State
     object_key: str | None = None
+    bucket: str | None = None
     path: str | None = None
+    etag: str | None = None
+    version_id: str | None = None
     size_bytes: int
     content_type: str | None
     filename: str

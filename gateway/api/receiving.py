@@ -122,16 +122,18 @@ async def _answered(request: Request, receiving: Awaitable[Upload]) -> Response:
 
 
 def _answer(request: Request, upload: Upload) -> Response:
-    place = {"path": upload.path} if upload.on_disk else {"object_key": upload.object_key}
+    ready = upload.state is State.READY
     answer: dict[str, Any] = {
         "upload_id": upload.id,
         "state": upload.state,
-        **place,
+        **upload.place,
+        "etag": upload.observed_etag if ready else None,
+        "version_id": upload.observed_version_id if ready else None,
         "size_bytes": upload.observed_size_bytes or upload.received_bytes,
         "content_type": content_type_of(upload),
         "filename": upload.filename,
     }
-    status = 201 if upload.state is State.READY else 202
+    status = 201 if ready else 202
     return json_response(answer, status, {"location": location(request, f"/v1/uploads/{upload.id}")})
 
 

@@ -85,6 +85,13 @@ class Upload:
         return self.path is not None
 
     @property
+    def place(self) -> Mapping[str, str]:
+        """Return where the file is: `bucket` and `object_key` in the store, or `path` on the gateway's disk."""
+        if self.path is not None:
+            return {"path": self.path}
+        return {"bucket": self.bucket, "object_key": self.object_key}
+
+    @property
     def is_intent(self) -> bool:
         """Say whether the upload is not open yet: its row is written, but the store has not answered."""
         return self.state is State.UPLOADING and self.multipart_upload_id is None and not self.on_disk

@@ -117,7 +117,8 @@ async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision
         "duration_seconds": verdict.duration_seconds,
         "extension_mismatch": decision.naming.extension_mismatch,
         "suggested_filename": decision.naming.suggested_filename,
-        **({"object_key": upload.object_key} if upload.path is None else {"path": upload.path}),
+        "version_id": contents.version_id,
+        **upload.place,
     }
     change = Transition(
         State.VALIDATING,

@@ -73,7 +73,11 @@ export interface UploadRecord {
   part_size_bytes: number | null;
   part_count: number | null;
   object_key: string;
+  /** The bucket of `object_key`; null for a file that the gateway keeps on its own disk. */
+  bucket: string | null;
   etag: string | null;
+  /** The version that was checked, where the bucket keeps versions. */
+  version_id: string | null;
   metadata: Record<string, unknown>;
   rejection: { code: string; detail: string } | null;
   detection: Detection | null;

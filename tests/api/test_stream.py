@@ -40,10 +40,12 @@ async def test_a_form_becomes_a_ready_upload_of_the_same_bytes(served: Served, s
     assert told["size_bytes"] == len(body)
     assert told["content_type"] == "audio/mpeg"
     assert ("path" in told) != ("object_key" in told)
+    assert ("bucket" in told) == ("object_key" in told)
     assert await served.kept(told) == body
     assert served.temporary_files() == []
     seen = await served.client.get(answer.headers["location"])
     assert seen.json()["state"] == "ready"
+    assert (seen.json()["etag"], seen.json()["bucket"]) == (told["etag"], told.get("bucket"))
 
 
 async def test_a_streamed_upload_has_the_events_of_any_other(served: Served) -> None:

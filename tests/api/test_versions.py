@@ -108,7 +108,22 @@ async def test_refused_content_is_in_no_version(api: Api, bucket: str, boto3_s3:
     ready = await api.ready(mp3_bytes())
     held = boto3_s3.list_object_versions(Bucket=bucket)["Versions"]
     # The API tries at start whether this store takes a forged write; MinIO does.
-    assert [found["Key"] for found in held if "/canary-" not in found["Key"]] == [ready["object_key"]]
+    kept = [(found["Key"], found["VersionId"]) for found in held if "/canary-" not in found["Key"]]
+    assert kept == [(ready["object_key"], ready["version_id"])]
+
+
+async def test_answer_and_event_name_bucket_and_version(api: Api, bucket: str) -> None:
+    """Who reads the store itself finds the checked bytes by bucket, key and version; before the check there is none."""
+    ready = await api.ready(mp3_bytes())
+    assert (ready["bucket"], bool(ready["version_id"])) == (bucket, True)
+    row = await api.gateway.database.fetch_one(
+        "SELECT data FROM events WHERE upload_id = %(id)s AND type = 'ready'", {"id": ready["upload_id"]}
+    )
+    assert row is not None
+    for name in ("bucket", "object_key", "version_id", "etag"):
+        assert row["data"][name] == ready[name], name
+    created = await api.create(mp3_bytes())
+    assert (created["bucket"], created["version_id"]) == (bucket, None)
 
 
 @pytest.mark.parametrize("way", ["parts", "form", "lost answer"])

@@ -119,7 +119,8 @@ async def test_a_ready_upload_is_told_once_with_the_metadata_of_its_token(api: A
         "ready",
         ready["upload_id"],
     )
-    for name in ("filename", "metadata", "object_key", "size_bytes", "content_type", "etag", "detection", "rejection"):
+    same = ("filename", "metadata", "bucket", "object_key", "size_bytes", "content_type", "etag", "version_id")
+    for name in (*same, "detection", "rejection"):
         assert said["data"][name] == ready[name], name
     assert said["data"]["metadata"] == {"user_id": "7", "album": "x"}
     assert (delivery["message_id"], delivery["state"], delivery["attempts"]) == (message.id, "delivered", 1)
