@@ -42,6 +42,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Tries = Annotated[int, typer.Option(min=1, max=100, help="Tries of one request.")]
 DEFAULT_TRIES = 8
+TABLE_WIDTH = 10_000
+"""Columns of a table on any terminal: an id that is cut to the width of a terminal is of no use."""
 
 
 class Exit(IntEnum):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.client_options import (
+    TABLE_WIDTH,
     AsJson,
     Key,
     Quiet,
@@ -60,5 +61,4 @@ def _print_table(uploads: list[Upload]) -> None:
         created = upload.created_at.astimezone().strftime("%Y-%m-%d %H:%M") if upload.created_at else ""
         name = printable(upload.filename)
         table.add_row(upload.upload_id, upload.state, size_text(upload.size_bytes), created, name)
-    # Not cut to the width of a terminal: an id that was cut is of no use.
-    Console(highlight=False, markup=False, soft_wrap=True, width=None).print(table, no_wrap=True, crop=False)
+    Console(highlight=False, markup=False, width=TABLE_WIDTH).print(table, no_wrap=True, crop=False)

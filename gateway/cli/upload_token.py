@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.client_options import (
+    TABLE_WIDTH,
     AsJson,
     Key,
     Quiet,
@@ -88,7 +89,7 @@ def list_tokens(
         revoked = one.revoked_at.astimezone().strftime("%Y-%m-%d %H:%M") if one.revoked_at else ""
         pairs = printable(", ".join(f"{name}={value}" for name, value in one.metadata.items()))
         table.add_row(one.token_id, files, one.expires_at.astimezone().strftime("%Y-%m-%d %H:%M"), revoked, pairs)
-    Console(highlight=False, markup=False, soft_wrap=True).print(table, no_wrap=True, crop=False)
+    Console(highlight=False, markup=False, width=TABLE_WIDTH).print(table, no_wrap=True, crop=False)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import gateway
 from gateway.cli.main import COMMANDS
 from gateway.domain.errors import GatewayError
 from gateway.domain.rejection import RejectionCode
+from tests.docs_blocks import ELSEWHERE, PICTURE, elsewhere, every_block
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -110,3 +111,23 @@ def test_decisions_are_numbered_without_holes_and_listed() -> None:
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
     index = (ROOT / "docs/decisions/index.md").read_text()
     assert [name for name in names if f"({name})" not in index] == []
+
+
+def test_every_listed_block_and_its_test_exist() -> None:
+    """An entry of the list names one block (or says that it means many), and a test that is there."""
+    for entry in ELSEWHERE:
+        found = [block for block in every_block() if entry.covers(block)]
+        assert len(found) == 1 or (entry.every and found), f"{entry} covers {len(found)} blocks"
+        path, _, name = entry.test.partition("::")
+        assert re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), entry.test
+        assert entry.reason.endswith("."), entry
+
+
+def test_pictures_have_no_commands() -> None:
+    """A block that is listed as a picture is drawn with lines, and nobody can type it."""
+    pictures = [block for block in every_block() if (entry := elsewhere(block)) and entry.test == PICTURE]
+    assert pictures
+    for block in pictures:
+        assert block.language == "text", f"{block} is labelled {block.language}"
+        assert re.search("[─│├└▶┌]", block.text), f"{block} is no picture"
+        assert not re.search(r"^ *(\$ |make |curl |gateway \w|pip )", block.text, re.MULTILINE), f"{block} has commands"
