@@ -26,6 +26,7 @@ from gateway.storage.address import BucketAddress
 from gateway.tokens.manage import NewToken, issue_token
 
 MODULE = "gateway-upload.js"
+PAGE_FILES = ("page.css", "page.svg", "page.js", "page-card.js", "page-files.js", "page-token.js", "page-words.js")
 CONFIG_MARK = "__CONFIG__"
 
 CHECK_AGAIN = "public, max-age=300, stale-while-revalidate=86400"
@@ -127,10 +128,12 @@ def _add_module(router: APIRouter) -> str:
 
 
 def _add_page(router: APIRouter, settings: Settings, module: str) -> None:
+    dictionaries = _dictionaries()
     config = {
         "visit": settings.upload_page,
         "extensions": list(settings.allowed_upload_extensions),
         "maxFileSize": settings.max_file_size,
+        "languages": sorted(dictionaries),
     }
     html = _source("index.html").replace(CONFIG_MARK.encode(), escape(json.dumps(config)).encode())
     html = html.replace(b'"client.js"', f'"{module}"'.encode())
@@ -142,9 +145,11 @@ def _add_page(router: APIRouter, settings: Settings, module: str) -> None:
     }
     _add_file(router, "/", Asset.of("index.html", html), page_headers)
     # The page and the module it was made with go together: the short address may give an older one from a cache.
-    for name in ("page.css", "page.js", "page.svg"):
-        asset = Asset.of(name, _source(name).replace(b'"./client.js"', f'"./{module}"'.encode()))
-        _add_file(router, f"/{name}", asset, {"cross-origin-resource-policy": "same-origin"})
+    served = {name: _source(name).replace(b'"./client.js"', f'"./{module}"'.encode()) for name in PAGE_FILES}
+    # Browsers of 2024 import no JSON: a dictionary is served as the module that it is the value of.
+    served |= {f"words.{language}.js": b"export default " + text for language, text in dictionaries.items()}
+    for name, body in served.items():
+        _add_file(router, f"/{name}", Asset.of(name, body), {"cross-origin-resource-policy": "same-origin"})
     if settings.upload_page == "open":
         _add_tokens(router, settings)
 
@@ -189,6 +194,14 @@ def _add_file(router: APIRouter, path: str, asset: Asset, headers: Mapping[str, 
 def _holds(if_none_match: str, etag: str) -> bool:
     given = {item.strip().removeprefix("W/") for item in if_none_match.split(",")}
     return "*" in given or etag.removeprefix("W/") in given
+
+
+def _dictionaries() -> dict[str, bytes]:
+    """Return the page's words by language; each file of the folder is one."""
+    folder = files("gateway.web").joinpath("words")
+    return {
+        file.name.removesuffix(".json"): file.read_bytes() for file in folder.iterdir() if file.name.endswith(".json")
+    }
 
 
 def _source(name: str) -> bytes:

@@ -1,397 +1,65 @@
 /** The upload page: one card for each file, two files at a time, and a token that never leaves this tab. */
 
-import { Upload, unfinished } from "./client.js";
+import { unfinished } from "./client.js";
+import { Card, showName } from "./page-card.js";
+import { filesOf } from "./page-files.js";
+import { api, askVisitor, dropToken, idOf, onTokenChange, tab, takeFromLink } from "./page-token.js";
+import { config, count, find, percent, say, size, speed, t, time } from "./page-words.js";
 
 const FILES_AT_ONCE = 2;
-const MOST_BLOCKS = 120; // more parts than this share a block
+const MANY = 3; // with more cards than these, each is shown shorter
+const KEPT = 50; // finished files of earlier visits that are shown
+const ASKED = 10; // unfinished uploads whose parts the gateway is asked for
+const HIDDEN = "upload-page-hidden"; // ids of finished uploads that were taken off the list
+const MOST_HIDDEN = 500;
 const MEMORY = "gateway-upload:"; // where the module keeps a record of each unfinished upload
-const STATES = {
-  new: "Waiting for its turn",
-  preparing: "Preparing",
-  paused: "Paused",
-  checking: "Checking the file",
-  ready: "Ready",
-  rejected: "Not accepted",
-  aborted: "Cancelled",
-  failed: "Failed",
-};
-const BUTTONS = {
-  new: ["cancel"],
-  preparing: ["pause", "cancel"],
-  uploading: ["pause", "cancel"],
-  paused: ["resume", "cancel"],
-  checking: [],
-  ready: ["download", "copy", "remove"],
-  rejected: ["remove"],
-  aborted: ["again", "remove"],
-  failed: ["again", "remove"],
-};
-
-const find = (selector, within = document) => within.querySelector(selector);
-const config = JSON.parse(find("meta[name=gateway-page]").content);
-const endpoint = new URL(".", document.baseURI).href;
+const LEAVE_MS = 1_000;
 const cards = [];
 
-/* Words and figures */
+/* Finished files of earlier visits, from the gateway */
 
-const size = (bytes) => {
-  const unit = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
-  const value = bytes / 1024 ** unit;
-  const figures = unit && value < 10 ? value.toFixed(1).replace(".0", "") : value.toFixed(0);
-  return `${figures}\u00a0${["bytes", "KiB", "MiB", "GiB", "TiB"][unit]}`;
-};
-
-const time = (seconds) => {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
-};
-
-const clock = (seconds) => {
-  const whole = Math.round(seconds);
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const pad = (number) => String(number).padStart(2, "0");
-  return h ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
-};
-
-/** Name a codec as people do; what is not in the list keeps the format's own name. */
-const CODECS = [
-  [/avc|h\.?264/i, "H.264"],
-  [/hvc1|hev1|hevc|h\.?265/i, "H.265"],
-  [/av0?1/i, "AV1"],
-  [/vp0?8/i, "VP8"],
-  [/vp0?9/i, "VP9"],
-  [/mp4a|aac/i, "AAC"],
-  [/opus/i, "Opus"],
-  [/vorbis/i, "Vorbis"],
-  [/pcm|sowt|twos/i, "PCM"],
-  [/flac/i, "FLAC"],
-  [/alac/i, "ALAC"],
-];
-const codecName = (codec) => CODECS.find(([pattern]) => pattern.test(codec))?.[1] ?? codec;
-
-const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
-
-/** Say something to those who do not see the cards; what was said a moment ago is not cut off. */
-const say = (text) => {
-  const line = document.createElement("p");
-  line.textContent = text;
-  find("#news").append(line);
-  setTimeout(() => line.remove(), 10_000);
-};
-
-/* The token: from the link's fragment, which no server sees, from this visitor, or from the gateway in development. */
-
-let asking;
-let answer = () => {};
-
-const tab = {
-  get token() {
-    return sessionStorage.getItem("token");
-  },
-  set token(token) {
-    if (token) sessionStorage.setItem("token", token);
-    else sessionStorage.removeItem("token");
-    showUnfinished();
-  },
-};
-
-/** Name a token by its id, which opens nothing; null for what is no upload token. */
-const idOf = (token) => {
+/** What is remembered of the list; nothing where there is no storage, or where it holds something else. */
+const hiddenIds = () => {
   try {
-    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).jti ?? null;
+    const ids = JSON.parse(localStorage.getItem(HIDDEN));
+    return Array.isArray(ids) ? ids : [];
   } catch {
-    return null;
+    return [];
   }
 };
 
-const takeFromLink = () => {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!given) return;
-  tab.token = given;
-  answer(given); // a link that was opened in this tab, where the token is asked for
-  history.replaceState(null, "", location.pathname + location.search); // not for the history, nor for who copies the link
+const hide = (ids) => {
+  try {
+    localStorage.setItem(HIDDEN, JSON.stringify([...hiddenIds(), ...ids].slice(-MOST_HIDDEN)));
+  } catch {
+    // there is no storage, or it is full: the files are shown again after a reload
+  }
 };
 
-const askVisitor = (why) =>
-  (asking ??= new Promise((resolve) => {
-    const form = find("#ask");
-    if (why) find("#ask-why").textContent = why;
-    form.classList.toggle("wrong", Boolean(why));
-    form.hidden = false;
-    if (why) find("#token").focus();
-    answer = (token) => {
-      form.hidden = true;
-      find("#token").value = "";
-      asking = undefined;
-      resolve((tab.token = token));
-      find("#choose").focus();
-    };
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      answer(find("#token").value.trim());
-    };
-  }));
-
-const askGateway = () =>
-  (asking ??= fetch("page/token", { method: "POST" })
-    .then(async (answer) => {
-      if (!answer.ok) throw new Error((await answer.json()).detail);
-      return (tab.token = (await answer.json()).token);
-    })
-    .finally(() => (asking = undefined)));
-
-/** Make a token function for one upload: to be asked again means that the last answer was refused. */
-const tokens = () => {
-  let last;
-  return async () => {
-    if (last && tab.token === last) tab.token = null;
-    const refused = last ? "That token is not valid, or its time is over. Ask for a new one." : "";
-    last = tab.token || (await (config.visit === "open" ? askGateway() : askVisitor(refused)));
-    return last;
-  };
+/** Show the token's finished files. Where no answer comes, they are not shown; a refused token is asked for again. */
+const showKept = async () => {
+  const { token } = tab;
+  for (const card of cards.filter(({ kept }) => kept)) take(card);
+  changed();
+  if (!token) return;
+  let found;
+  try {
+    found = (await api(`uploads?limit=${KEPT}`, { token })).uploads;
+  } catch ({ status }) {
+    if (status === 401) dropToken(token);
+    return;
+  }
+  if (tab.token !== token) return;
+  const gone = new Set([...hiddenIds(), ...cards.map(({ id }) => id)]);
+  for (const record of found) {
+    if (gone.has(record.upload_id) || !/ready|rejected|completing|validating/.test(record.state)) continue;
+    const file = { name: record.filename, size: record.size_bytes ?? 0, type: record.content_type };
+    const card = new Card(file, page, { record });
+    cards.push(card);
+    find("#cards").append(card.element);
+  }
+  changed();
 };
-
-/* One file */
-
-class Card {
-  #blocks = [];
-  #progress = null;
-
-  constructor(file) {
-    this.file = file;
-    this.element = find("#card").content.firstElementChild.cloneNode(true);
-    const video = file.type.startsWith("video/") || /\.(mp4|mov|mkv|webm|avi|m4v)$/i.test(file.name);
-    find(".kind use", this.element).setAttribute("href", video ? "#i-video" : "#i-audio");
-    find(".name", this.element).textContent = file.name;
-    find(".parts", this.element).setAttribute("aria-label", `Progress of ${file.name}`);
-    for (const button of this.element.querySelectorAll("button")) {
-      const words = button.textContent.trim();
-      button.setAttribute("aria-label", `${words}: ${file.name}`);
-      button.onclick = () => this[button.dataset.do]();
-    }
-    this.prepare();
-  }
-
-  /** Make the upload anew; one that failed goes on where it stopped. */
-  prepare() {
-    this.upload = new Upload(this.file, { endpoint, token: tokens() });
-    this.#blocks = [];
-    this.#progress = null;
-    this.failure = null;
-    this.upload.addEventListener("state", () => {
-      if (this.upload.upload) claim(this.upload.upload.upload_id);
-      this.show();
-    });
-    this.upload.addEventListener("progress", ({ detail }) => this.showProgress(detail));
-    this.upload.addEventListener("part", ({ detail }) => {
-      if (detail.state === "stored" && this.troubled) this.showVerdict(this.state); // it goes on: the trouble is over
-      this.showPart(detail);
-    });
-    this.upload.addEventListener("retry", ({ detail }) => {
-      this.note(detail.offline ? "" : sentence(detail.error.message));
-      this.troubled = true;
-    });
-    this.show();
-  }
-
-  get state() {
-    return this.failure && this.upload.state === "new" ? "failed" : this.upload.state;
-  }
-
-  get active() {
-    return /preparing|uploading|checking/.test(this.state);
-  }
-
-  async start() {
-    try {
-      if (!this.file.size) throw Object.assign(new Error("The file is empty."), { code: "invalid_request" });
-      await this.upload.start();
-    } catch (error) {
-      this.failure = error;
-    }
-    this.show();
-    goOn();
-  }
-
-  pause() {
-    this.upload.pause();
-    goOn();
-  }
-
-  resume() {
-    this.upload.resume();
-  }
-
-  async cancel() {
-    const gone = this.upload.abort().then(
-      () => "What was sent has been removed.",
-      () => "What was sent could not be removed now; it expires by itself.",
-    );
-    goOn();
-    const text = await gone;
-    if (this.state === "aborted" && this.upload.upload) this.note(text);
-  }
-
-  again() {
-    this.prepare();
-    goOn();
-  }
-
-  async download() {
-    try {
-      const link = document.createElement("a");
-      link.href = await this.upload.download();
-      link.rel = "noreferrer";
-      link.click();
-    } catch (error) {
-      const text = sentence(error.message);
-      this.note(text, true);
-      say(text);
-    }
-  }
-
-  async copy() {
-    await navigator.clipboard.writeText(this.upload.upload.upload_id);
-    find("[data-do=copy]", this.element).textContent = "Copied";
-    say("Upload ID copied.");
-  }
-
-  is(file) {
-    return ["name", "size", "lastModified"].every((fact) => this.file[fact] === file[fact]);
-  }
-
-  remove() {
-    cards.splice(cards.indexOf(this), 1);
-    this.element.remove();
-    find("#choose").focus();
-    showAll();
-  }
-
-  note(text, bad = false) {
-    const verdict = find(".verdict", this.element);
-    verdict.hidden = !text;
-    verdict.classList.toggle("bad", bad);
-    find("span", verdict).textContent = text;
-    const good = this.state === "ready" && !bad;
-    find("use", verdict).setAttribute("href", good ? "#i-check" : "#i-cross");
-    find("svg", verdict).toggleAttribute("hidden", !good && !bad && !/rejected|failed/.test(this.state));
-  }
-
-  show() {
-    const { state } = this;
-    const shown = state === "uploading" && !navigator.onLine ? "offline" : state;
-    const before = this.element.dataset.state;
-    this.element.dataset.state = shown;
-    this.showButtons(BUTTONS[state].filter((name) => this.can(name)));
-    find(".parts", this.element).hidden = !this.upload.parts.length;
-    if (this.upload.parts.length !== this.#blocks.parts) this.layBlocks();
-    this.showProgress(this.#progress);
-    this.showVerdict(state);
-    if (before !== shown) this.announce(shown);
-    showAll();
-  }
-
-  can(name) {
-    if (name === "download") return this.upload.upload.can_download !== false;
-    if (name === "again") return !/invalid_request|extension_not_allowed|file_too_large/.test(this.failure?.code);
-    return name !== "copy" || Boolean(navigator.clipboard); // which a page without https has not
-  }
-
-  /** Show these, and keep the keyboard on this card when the button under it goes away. */
-  showButtons(names) {
-    const held = document.activeElement;
-    const buttons = [...this.element.querySelectorAll("button")];
-    for (const button of buttons) button.hidden = !names.includes(button.dataset.do);
-    if (this.element.contains(held) && held.hidden) (buttons.find((button) => !button.hidden) ?? this.element).focus();
-  }
-
-  announce(state) {
-    if (!/ready|rejected|failed|paused|aborted|checking/.test(state)) return;
-    const why = this.failure && state !== "aborted" ? `: ${this.failure.message}` : "";
-    say(sentence(`${this.file.name}: ${STATES[state]}${why}`));
-  }
-
-  showVerdict(state) {
-    this.troubled = false;
-    const facts = find(".facts", this.element);
-    facts.hidden = state !== "ready";
-    if (state === "ready") {
-      this.note("Checked: these exact bytes are stored and can no longer be changed.");
-      this.showFacts(facts, this.upload.upload);
-    } else if (/rejected|failed/.test(state)) this.note(sentence(this.failure?.message ?? ""));
-    else if (state === "checking") this.note("All of it is there. What is in it is being looked at.");
-    else if (state === "aborted") this.note(this.upload.upload ? "What was sent is being removed." : "Nothing was sent.");
-    else this.note("");
-  }
-
-  showFacts(list, { content_type, size_bytes, detection }) {
-    const tracks = detection?.tracks ?? [];
-    const codecs = (kind) => {
-      const names = tracks.filter((track) => track.kind === kind && track.codec).map((track) => codecName(track.codec));
-      return [...new Set(names)].join(", ");
-    };
-    const facts = [
-      ["Type", content_type],
-      ["Container", detection?.container?.toUpperCase()],
-      ["Video", codecs("video")],
-      ["Audio", codecs("audio")],
-      ["Duration", detection?.duration_seconds && clock(detection.duration_seconds)],
-      ["Size", size(size_bytes)],
-    ];
-    list.replaceChildren();
-    for (const [name, value] of facts.filter(([, value]) => value)) {
-      const [pair, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-      term.textContent = name;
-      text.textContent = value;
-      pair.append(term, text);
-      list.append(pair);
-    }
-  }
-
-  /** Lay one block for each part, or for as many as fit. */
-  layBlocks() {
-    const { parts } = this.upload;
-    const share = Math.max(1, Math.ceil(parts.length / MOST_BLOCKS));
-    const count = Math.ceil(parts.length / share);
-    this.#blocks = Array.from({ length: count }, (_, index) => ({
-      element: document.createElement("i"),
-      parts: parts.slice(index * share, (index + 1) * share),
-    }));
-    this.#blocks.share = share;
-    this.#blocks.parts = parts.length;
-    find(".parts", this.element).replaceChildren(...this.#blocks.map(({ element }) => element));
-    for (const block of this.#blocks) this.showPart(block.parts[0]);
-  }
-
-  showPart({ partNumber }) {
-    const block = this.#blocks[Math.floor((partNumber - 1) / this.#blocks.share)];
-    if (!block) return;
-    const sum = (name) => block.parts.reduce((total, part) => total + part[name], 0);
-    block.element.style.setProperty("--sent", `${(100 * sum("sentBytes")) / sum("sizeBytes")}%`);
-    block.element.className = block.parts.some((part) => part.state === "hashing") ? "hashing" : "";
-  }
-
-  showProgress(progress) {
-    this.#progress = progress;
-    const { state, file } = this;
-    const sent = progress?.sentBytes ?? 0;
-    const percent = file.size ? Math.floor((100 * sent) / file.size) : 0;
-    const words = [/uploading|paused/.test(state) ? `${size(sent)} of ${size(file.size)}` : size(file.size)];
-    if (state === "uploading" && navigator.onLine && progress?.secondsLeft) {
-      words.push(`${size(progress.bytesPerSecond)}/s`, `${time(progress.secondsLeft)} left`);
-    }
-    const figures = find(".figures", this.element);
-    figures.textContent = words.join(" · ");
-    figures.hidden = state === "ready";
-    const label = state === "uploading" ? `${percent} %` : STATES[state];
-    find(".state", this.element).textContent = state === "uploading" && !navigator.onLine ? "Offline" : label;
-    const bar = find(".parts", this.element);
-    bar.setAttribute("aria-valuenow", percent);
-    bar.setAttribute("aria-valuetext", words.join(", "));
-    showTitle();
-  }
-}
 
 /* What is not finished: this browser's records, of which each token sees its own */
 
@@ -411,29 +79,49 @@ const claim = (id) =>
     if (!entry.owner) localStorage[key] = JSON.stringify({ ...entry, owner: idOf(tab.token) });
   });
 
-let lines = [];
+const forget = (id) => inMemory(id, (key) => localStorage.removeItem(key));
 
-const layLine = ({ upload_id: id, filename, sizeBytes }) => {
+let lines = [];
+let asked = 0;
+
+/** Show how much of an upload is there; forget one that is gone. */
+const showSent = async ({ upload_id: id, sizeBytes }, element) => {
+  if (asked++ >= ASKED) return;
+  try {
+    const { parts } = await api(`uploads/${id}/parts`);
+    const sent = parts.reduce((sum, part) => sum + part.size_bytes, 0);
+    find(".size", element).textContent = t("unfinished_there", { sent: size(sent), size: size(sizeBytes) });
+  } catch ({ status }) {
+    if (status !== 404 && status !== 410) return;
+    forget(id);
+    changed();
+  }
+};
+
+const layLine = (entry) => {
+  const { upload_id: id, filename, sizeBytes } = entry;
   const element = find("#line").content.firstElementChild.cloneNode(true);
   const button = find("button", element);
-  find(".file", element).textContent = filename;
+  showName(find(".file", element), filename);
   find(".size", element).textContent = size(sizeBytes);
-  button.setAttribute("aria-label", `${button.textContent}: ${filename}`);
+  button.setAttribute("aria-label", t("button_of", { button: button.textContent, name: filename }));
   button.onclick = () => {
-    inMemory(id, (key) => localStorage.removeItem(key));
-    say(`${filename} is off the list. What was sent of it expires by itself.`);
-    showUnfinished();
+    forget(id);
+    say(t("forgotten", { name: filename }));
+    changed();
   };
+  showSent(entry, element);
   return { id, element };
 };
 
 /** Show what can go on here; the keyboard stays on its line, or goes to the next when that line is gone. */
 const showUnfinished = () => {
-  const known = new Set(cards.map((card) => `${card.file.name}\n${card.file.size}`));
+  const known = new Set(cards.flatMap(({ file, id, kept }) => (kept ? [id] : [id, `${file.name}\n${file.size}`])));
   const mine = idOf(tab.token);
   const before = lines;
   lines = unfinished()
-    .filter((entry) => mine && entry.owner === mine && !known.has(`${entry.filename}\n${entry.sizeBytes}`))
+    .filter((entry) => mine && entry.owner === mine)
+    .filter((entry) => !known.has(entry.upload_id) && !known.has(`${entry.filename}\n${entry.sizeBytes}`))
     .map((entry) => before.find(({ id }) => id === entry.upload_id) ?? layLine(entry));
   if (lines.length === before.length && lines.every((line, index) => line === before[index])) return;
   const held = before.findIndex(({ element }) => element.contains(document.activeElement));
@@ -449,53 +137,130 @@ const showUnfinished = () => {
 const goOn = () => {
   const free = FILES_AT_ONCE - cards.filter((card) => card.active).length;
   const waiting = cards.filter((card) => card.state === "new").sort((one, other) => one.number - other.number);
-  const next = waiting.slice(0, Math.max(0, free));
-  for (const card of next) card.start();
+  for (const card of waiting.slice(0, Math.max(0, free))) card.start();
 };
 
 let added = 0;
 
-const add = (files) => {
+/** Add files, each with its path in a dropped folder. */
+const add = (given) => {
   const fresh = [];
-  for (const file of files) {
-    const same = cards.find((card) => card.is(file) && /new|preparing|uploading|paused|checking/.test(card.state));
+  for (const { file, path = "" } of given) {
+    const same = cards.find((card) => card.is(file, path) && /new|preparing|uploading|paused|checking/.test(card.state));
     if (same) {
-      say(`${file.name} is in the list already.`); // twice at once, one would cancel the other
+      say(t("in_list", { name: file.name })); // twice at once, one would cancel the other
       same.element.focus();
       continue;
     }
-    const card = new Card(file);
+    const card = new Card(file, page, { path });
     card.number = added++;
     fresh.push(card);
   }
   cards.unshift(...fresh);
   find("#cards").prepend(...fresh.map((card) => card.element));
-  showAll();
+  changed();
   goOn();
 };
 
-const showTitle = () => {
-  const moving = cards.filter((card) => card.state === "uploading");
-  const [sent, all] = ["sentBytes", "sizeBytes"].map((name) =>
-    moving.flatMap((card) => card.upload.parts).reduce((sum, part) => sum + part[name], 0),
-  );
-  document.title = all ? `${Math.floor((100 * sent) / all)} % · Upload` : "Upload";
+const addDropped = async (transfer) => {
+  const { files, leftOut, more, most } = await filesOf(transfer, config.extensions);
+  const words = [leftOut && t("left_out", { count: count(leftOut) }), more && t("too_many", { count: count(most) })];
+  find("#dropped").textContent = words.filter(Boolean).join(" ");
+  find("#dropped").hidden = !leftOut && !more;
+  add(files);
+};
+
+const isFinished = ({ state }) => /ready|rejected|aborted/.test(state);
+
+const take = (card) => {
+  cards.splice(cards.indexOf(card), 1);
+  card.element.remove();
+};
+
+const removed = (gone) => {
+  hide(gone.map(({ id }) => id).filter(Boolean));
+  for (const card of gone) take(card);
+  find("#choose").focus();
+  changed();
+};
+
+const clear = () => {
+  removed(cards.filter(isFinished));
+  say(t("cleared"));
+};
+
+/** Show all files together, while there are several of which not all have ended. */
+const showOverall = () => {
+  const mine = cards.filter(({ kept, state }) => !kept && !/rejected|aborted|failed/.test(state));
+  const open = mine.filter(({ state }) => state !== "ready");
+  const [sent, all, rate] = [
+    mine.reduce((sum, card) => sum + card.sent, 0),
+    mine.reduce((sum, card) => sum + card.file.size, 0),
+    mine.reduce((sum, card) => sum + card.rate, 0),
+  ];
+  const share = all ? Math.floor((100 * sent) / all) / 100 : 0;
+  document.title = open.length ? `${percent(share)} · ${t("title")}` : t("title");
+  const overall = find("#overall");
+  overall.hidden = mine.length < 2 || !open.length;
+  if (overall.hidden) return;
+  const done = t("overall_done", { done: count(mine.length - open.length), all: count(mine.length) });
+  const words = [done, t("sent_of", { sent: size(sent), size: size(all) })];
+  if (rate && navigator.onLine) words.push(speed(rate), t("left", { time: time((all - sent) / rate) }));
+  find(".figures", overall).textContent = words.join(" · ");
+  const bar = find("[role=progressbar]", overall);
+  bar.setAttribute("aria-valuenow", Math.round(100 * share));
+  bar.setAttribute("aria-valuetext", words.join(", "));
+  find("i", bar).style.setProperty("--sent", `${100 * share}%`);
+};
+
+const ask = (event) => event.preventDefault();
+
+/** Ask before the page is left in the middle of an upload. Not always: browsers keep a page that asks out of their cache. */
+const guard = () => {
+  const busy = cards.some(({ kept, state }) => !kept && /new|preparing|uploading|paused/.test(state));
+  if (busy) addEventListener("beforeunload", ask);
+  else removeEventListener("beforeunload", ask);
+};
+
+const leaving = () => {
+  removeEventListener("beforeunload", ask);
+  setTimeout(guard, LEAVE_MS);
 };
 
 const showAll = () => {
   find("#uploads").hidden = !cards.length;
+  find("#clear").hidden = cards.length < 2 || !cards.some(isFinished);
+  const many = cards.length > MANY;
+  find("#cards").classList.toggle("many", many);
+  for (const card of cards) card.shorten(many);
   find("#drop").classList.toggle("small", cards.length > 0);
   find("#offline").hidden = navigator.onLine;
   showUnfinished();
-  showTitle();
+  showOverall();
+  guard();
 };
+
+let due = false;
+
+/** Show what has changed, once for all that changes now: a folder brings a thousand cards. */
+const changed = () => {
+  if (due) return;
+  due = true;
+  queueMicrotask(() => {
+    due = false;
+    showAll();
+  });
+};
+
+const page = { changed, moved: () => due || showOverall(), created: claim, goOn, removed, leaving };
 
 const listen = () => {
   const picker = find("#files");
   picker.accept = config.extensions.map((extension) => `.${extension}`).join();
   find("#choose").onclick = () => picker.click();
+  find("#clear").onclick = clear;
   picker.onchange = () => {
-    add(picker.files);
+    add([...picker.files].map((file) => ({ file })));
     picker.value = ""; // the same file may be chosen again
   };
   let depth = 0; // enter and leave also come from every element on the way
@@ -506,24 +271,26 @@ const listen = () => {
   addEventListener("drop", (event) => {
     event.preventDefault();
     drag(0);
-    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-    add(items.filter((item) => !item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.getAsFile()));
+    addDropped(event.dataTransfer);
+  });
+  addEventListener("paste", ({ clipboardData }) => {
+    if (clipboardData?.files.length) addDropped(clipboardData);
   });
   for (const name of ["online", "offline"]) {
     addEventListener(name, () => {
       for (const card of cards) card.show();
-      showAll();
-      say(navigator.onLine ? "You are back online." : find("#offline").textContent.trim());
+      changed();
+      say(t(navigator.onLine ? "online" : "offline"));
     });
   }
   addEventListener("hashchange", takeFromLink);
-  addEventListener("storage", showUnfinished); // another tab's doing
+  addEventListener("storage", changed); // another tab's doing
 };
 
 const few = config.extensions.length < 7 && config.extensions.map((extension) => extension.toUpperCase()).join(", ");
-find("#limits").textContent =
-  `${few || "Audio and video"} up to ${size(config.maxFileSize)}, checked before it counts as ready.`;
+find("#limits").textContent = t("limits", { kinds: few || t("limits_media"), size: size(config.maxFileSize) });
 takeFromLink();
+onTokenChange(showKept);
 listen();
-showAll();
+showKept();
 if (config.visit === "token" && !tab.token) askVisitor("");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,16 @@ def test_module_is_small() -> None:
 
 
 def test_module_stands_alone() -> None:
-    """The module imports nothing, the page only the module, and neither writes markup."""
-    imports = re.compile(r"^import .*from (.*);$|import\(", re.MULTILINE)
+    """The module imports nothing, the page only the module and its own files, and none of them writes markup."""
+    imports = re.compile(r"from (\".*\");$|import\((.*?)\)", re.MULTILINE)
     assert imports.findall((WEB / "gateway-upload.js").read_text()) == []
-    assert imports.findall((WEB / "page.js").read_text()) == ['"./client.js"']
-    for name in ("gateway-upload.js", "page.js"):
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", (WEB / name).read_text())
+    scripts = sorted(WEB.glob("*.js"))
+    assert len(scripts) == 6
+    for path in scripts:
+        for written in imports.findall(path.read_text()):
+            name = "".join(written).strip('"`')
+            assert re.fullmatch(r"\./(client|page-\w+|words\.(en|\$\{language\}))\.js", name), path.name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", path.read_text())
 
 
 def test_module_never_reads_etags() -> None:
@@ -73,7 +78,7 @@ def test_module_never_reads_etags() -> None:
 
 def test_page_asks_nobody_else() -> None:
     """No file of the page names another host."""
-    for path in WEB.glob("page.*"):
+    for path in [*WEB.glob("page*"), *WEB.glob("words/*")]:
         hosts = set(re.findall(r"https?://[^\s\"'`<>]+", path.read_text()))
         assert hosts <= {"http://www.w3.org/2000/svg"}, path.name
     assert "//" not in re.sub(r"<!--.*?-->", "", (WEB / "index.html").read_text())
@@ -118,11 +123,24 @@ def test_module_has_an_immutable_twin(client: Visitor) -> None:
 def test_page_loads_the_module_it_was_made_with(client: Visitor) -> None:
     """The page names the hashed twin, so that no cache puts an older module under a newer page."""
     twin = client.get("/client.js").headers["content-location"]
-    assert f'from "./{twin}"' in client.get("/page.js").text
+    for path in ("/page.js", "/page-card.js"):
+        assert f'from "./{twin}"' in client.get(path).text
     assert f'href="{twin}"' in client.get("/").text
-    for path in ("/", "/page.js"):
-        assert "client.js" not in client.get(path).text
+    for path in ("/", "/page.js", "/page-card.js", "/page-token.js", "/page-words.js", "/page-files.js"):
+        answer = client.get(path)
+        assert (answer.status_code, "client.js" in answer.text) == (200, False)
     assert "no-cache" in client.get("/page.js").headers["cache-control"]
+
+
+def test_words_are_served_as_modules(client: Visitor) -> None:
+    """The page names the languages it has, and each is a module that a browser runs."""
+    for language in ("ar", "de", "en", "es", "fr", "ja"):
+        answer = client.get(f"/words.{language}.js")
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        words = json.loads(answer.text.removeprefix("export default "))
+        assert words["title"]
+        assert f"&quot;{language}&quot;" in client.get("/").text
+    assert client.get("/words.tlh.js").status_code == 404
 
 
 def test_types_are_served(client: Visitor) -> None:

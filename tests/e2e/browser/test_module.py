@@ -122,6 +122,7 @@ def test_bytes_in_the_store_are_those_of_the_file(
     assert page.evaluate("unfinished()") == []
 
 
+@pytest.mark.any_store
 def test_g6_an_upload_goes_on_when_its_token_asked_too_often(
     visit: Callable[..., Page], gateway_environment: dict[str, str], media: Callable[[int], Path], tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_etags_may_be_hidden(
         s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": rules})
 
 
+@pytest.mark.any_store
 def test_empty_file_is_refused(visit: Callable[..., Page], gateway: Gateway, tmp_path: Path) -> None:
     """A file of no bytes is refused before anything is stored, with a sentence."""
     empty = tmp_path / "empty.wav"
@@ -249,6 +251,7 @@ def test_cancel_leaves_nothing(
     assert page.evaluate("unfinished()") == []
 
 
+@pytest.mark.any_store
 def test_abort_signal_aborts(visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path]) -> None:
     """An AbortSignal does what abort() does, also one that was aborted before the start."""
     page = visit()
@@ -427,6 +430,7 @@ def test_token_of_another_user_is_refused(
     assert outcome(page)["code"] == "unauthenticated"
 
 
+@pytest.mark.any_store
 def test_token_function_is_asked_again_when_a_token_ends(
     visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path]
 ) -> None:
@@ -497,6 +501,7 @@ def test_checksums_may_be_left_out(
     assert stored_sha256(s3, BUCKET, record["object_key"]) == sha256_of(file)
 
 
+@pytest.mark.any_store
 def test_removed_file_is_named_as_the_reason(
     visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path], tmp_path: Path
 ) -> None:
@@ -509,6 +514,7 @@ def test_removed_file_is_named_as_the_reason(
     assert outcome(page)["code"] == "file_unreadable"
 
 
+@pytest.mark.any_store
 def test_token_function_that_fails_is_tried_again(
     visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path]
 ) -> None:
@@ -527,6 +533,7 @@ def test_token_function_that_fails_is_tried_again(
     assert page.evaluate("current.upload.state") == "failed"
 
 
+@pytest.mark.any_store
 @pytest.mark.parametrize("wait", ["0", "new Promise((done) => setTimeout(done, 150))"], ids=["at once", "in flight"])
 def test_pause_while_preparing_creates_one_upload(
     visit: Callable[..., Page], gateway: Gateway, media: Callable[[int], Path], wait: str

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.browser.harness import Gateway, until
 from tests.e2e.browser.test_page import MIB, full_speed, newest, slow_down, visit, wait_for, wait_for_parts
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
 __all__ = ["visit"]
+pytestmark = pytest.mark.any_store
 
 
 def test_same_file_twice_is_one_card(
@@ -59,8 +62,8 @@ def test_refused_download_is_said_as_what_it_is(
     wait_for(page, "ready")
     page.route("**/download", lambda route: route.fulfill(status=403, json={"code": "forbidden", "detail": "Not you"}))
     page.get_by_role("button", name="Download").click()
-    until(lambda: page.locator(".verdict.bad").inner_text() == "Not you.")
-    assert "Not you." in page.locator("#news").inner_text()
+    until(lambda: page.locator(".verdict.bad").inner_text() == "This token does not allow that.")
+    assert "This token does not allow that." in page.locator("#news").inner_text()
 
 
 def test_trouble_is_forgotten_once_it_is_over(
@@ -81,7 +84,7 @@ def test_trouble_is_forgotten_once_it_is_over(
     page.route("**/*partNumber=*", fail_once)
     session = slow_down(page)
     page.set_input_files("#files", media(30 * MIB))
-    until(lambda: "connection to the store broke" in page.locator(".verdict").inner_text())
+    until(lambda: "connection broke while" in page.locator(".verdict").inner_text())
     until(lambda: page.evaluate("document.querySelector('.card[data-state=uploading] .verdict').hidden"))
     full_speed(session)
     wait_for(page, "ready")
@@ -100,6 +103,7 @@ def test_files_start_in_the_order_they_were_chosen(
     assert page.locator(".card .name").all_inner_texts() == [file.name for file in files]
     states = [card.get_attribute("data-state") for card in page.locator(".card").all()]
     assert states == ["uploading", "uploading", "new", "new"]
+    assert "Finished: 0 of 4" in page.locator("#overall").inner_text()
     full_speed(session)
     wait_for(page, "ready", 4)
 
@@ -113,7 +117,7 @@ def test_trying_again_is_offered_where_it_can_help(
     for name, content in (("empty.wav", b""), ("page.html", b"<html>")):
         (tmp_path / name).write_bytes(content)
         page.set_input_files("#files", tmp_path / name)
-    wait_for(page, "failed", 2)
+    wait_for(page, "rejected", 2)
     assert not page.get_by_role("button", name="Try again").first.is_visible()
     assert page.get_by_role("button", name="Remove from list").count() == 2
 
