@@ -38,6 +38,8 @@ class Multipart:
     content_type: str
     metadata: Mapping[str, str]
     parts: dict[int, bytes] = field(default_factory=dict)
+    earlier_bytes: int = 0
+    """Bytes of parts that were sent again, which some stores keep and list."""
 
 
 def etag_of(body: bytes) -> str:
@@ -134,6 +136,12 @@ class MemoryStore:
         await self._call("ListParts")
         parts = self._open(key, multipart_upload_id).parts
         return [StoredPart(number, len(parts[number]), etag_of(parts[number])) for number in sorted(parts)]
+
+    async def held_bytes(self, key: str, multipart_upload_id: str) -> tuple[int, int]:
+        await self._call("ListParts")
+        multipart = self._open(key, multipart_upload_id)
+        newest = sum(map(len, multipart.parts.values()))
+        return newest, newest + multipart.earlier_bytes
 
     async def complete_multipart_upload(
         self, key: str, multipart_upload_id: str, parts: Sequence[CompletedPart], *, if_none_match: bool = False
