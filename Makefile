@@ -23,7 +23,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
+.PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench mutants fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ types: $(READY) tests/typing_tests/node_modules/.package-lock.json ## Read the c
 bench: $(READY) ## Print the benchmarks
 	@for file in tests/bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
 
+mutants: $(READY) ## Change the code on purpose and list the changes no fast test sees; MODULES=path narrows them
+	nice -n 19 $(BIN)/python -m tests.mutants $(MODULES)
+
 fuzz: $(READY) ## Mutate 200,000 media files against detection (FILES=n; DETECTION_CORPUS=folder adds to them)
 	$(BIN)/python -m tests.fuzz.detection --files $(FILES)
 
@@ -135,4 +138,4 @@ wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
 
 clean: ## Remove what make made, but not the data of `make dev`
-	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache mutants

@@ -50,8 +50,10 @@ def require_open(upload: Upload) -> str:
     """
     if upload.state is State.EXPIRED:
         raise Gone(f"The upload expired at {upload.expires_at.isoformat()}.", state=State.EXPIRED.value)
-    if upload.state is not State.UPLOADING or upload.multipart_upload_id is None:
+    if upload.state is not State.UPLOADING:
         raise WrongState(f"The upload is {upload.state}, not uploading.", state=upload.state.value)
+    if upload.multipart_upload_id is None:
+        raise WrongState("The gateway keeps this file on its own disk; it takes no parts.", state=upload.state.value)
     return upload.multipart_upload_id
 
 

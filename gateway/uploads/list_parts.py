@@ -25,8 +25,10 @@ async def list_parts(gateway: Gateway, principal: Principal, upload_id: UUID) ->
     upload = await load(gateway, principal, upload_id)
     if upload.state is State.EXPIRED:
         raise Gone(state=upload.state.value)
-    if upload.state is State.ABORTED or upload.multipart_upload_id is None:
+    if upload.state is State.ABORTED:
         raise WrongState("The upload was aborted.", state=upload.state.value)
+    if upload.on_disk:
+        raise WrongState("The gateway keeps this file on its own disk; it has no parts.", state=upload.state.value)
     if upload.state is State.UPLOADING:
         try:
             return await measure(gateway, principal, upload)

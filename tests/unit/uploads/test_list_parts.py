@@ -35,7 +35,10 @@ async def test_the_parts_of_the_store_are_listed_in_order(world: World) -> None:
     upload = await world.created(wav())
     etags = world.put(upload, wav(), only={1, 3})
     listed = await list_parts(world.gateway, ACME, upload.id)
-    assert [(part.part_number, part.size_bytes, part.etag) for part in listed] == [(1, 1000, etags[0]), (3, 500, etags[1])]
+    assert [(part.part_number, part.size_bytes, part.etag) for part in listed] == [
+        (1, 1000, etags[0]),
+        (3, 500, etags[1]),
+    ]
 
 
 async def test_the_assembled_parts_are_listed_afterwards(world: World) -> None:
