@@ -67,6 +67,8 @@ async def test_the_facts_of_a_ready_file_are_in_row_and_event(world: World) -> N
             "duration_seconds": ready.detection["duration_seconds"],
             "extension_mismatch": False,
             "suggested_filename": None,
+            "version_id": None,
+            "bucket": "b",
             "object_key": ready.object_key,
         },
     )
