@@ -5,24 +5,28 @@ from __future__ import annotations
 import typer
 
 from gateway.bootstrap import database_address_of
-from gateway.cli.environment import fail, read_settings
+from gateway.cli.client_options import AsJson, Quiet, print_json
+from gateway.cli.environment import fail, operator_settings
 from gateway.database.migrate import head, upgrade
 from gateway.domain.errors import GatewayError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def db() -> None:
-    """Look after the database."""
+    """Migrate the database."""
 
 
 @app.command()
-def migrate() -> None:
+def migrate(quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Apply every pending migration; safe to run from many places at once and again."""
     try:
-        version = upgrade(database_address_of(read_settings()).session_url)
+        version = upgrade(database_address_of(operator_settings(quiet=quiet)).session_url)
     except GatewayError as exc:
         fail(exc.detail)
-    note = "" if version == head() else f" This release needs {head()}: nothing to do."
-    typer.echo(f"The database is at schema {version}.{note}")
+    if as_json:
+        print_json({"schema": version, "needed": head()})
+    elif not quiet:
+        note = "" if version == head() else f" This release needs {head()}: nothing to do."
+        typer.echo(f"The database is at schema {version}.{note}")

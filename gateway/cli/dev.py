@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gateway.cli.client_options import AsJson, Quiet, print_json
 from gateway.cli.environment import fail, read_settings
 from gateway.dev.choices import Choices, StoreChoice, choose, locked
 from gateway.dev.processes import StackError
@@ -21,7 +22,7 @@ from gateway.settings import Settings
 SAMPLE = Path(__file__).parents[1] / "dev" / "sample.mp3"
 """Three seconds of a tone, 6 kB, for a first upload."""
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -31,19 +32,23 @@ def dev(
     ] = "auto",
     port: Annotated[int | None, typer.Option(help="Port of the API, 0 for a free one; else GATEWAY_PORT.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of all data; else GATEWAY_DATA_DIR.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the whole gateway on an embedded PostgreSQL and store; Ctrl-C stops it.
 
     GATEWAY_DATABASE_URL and GATEWAY_S3_ENDPOINT replace either with yours. Data is kept for the next start.
+
+    With --json, standard output gets one object with address and key once everything runs.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=quiet or as_json)
     given = {"port": port, "data_dir": data_dir}
     settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     choice = _store_choice(store)
     _reach_loopback_directly()
     try:
         with signals_stop():
-            _run(settings, choice, console)
+            _run(settings, choice, console, as_json=as_json)
     except Stopped:
         console.print("Stopped; the data is kept.")
     except StackError as error:
@@ -58,7 +63,7 @@ def _store_choice(text: str) -> StoreChoice:
     return fail(f"--store is auto, minio or seaweedfs, not {text}.")
 
 
-def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
+def _run(settings: Settings, store: StoreChoice, console: Console, *, as_json: bool) -> None:
     with locked(settings.data_dir.resolve()):
         choices = choose(settings, store)
         # Database, store and API take seconds to import; a mistake is told before that.
@@ -66,6 +71,8 @@ def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
 
         console.print(f"Starting; data in {choices.data_dir}", style="dim", markup=False)
         with running(choices, lambda line: console.print(f"  {line}", markup=False)) as stack:
+            if as_json:
+                print_json({name.lower().replace(" ", "_"): text for name, text in _facts(choices).items()})
             _introduce(choices, console)
             stack.watch()
 
@@ -73,16 +80,8 @@ def _run(settings: Settings, store: StoreChoice, console: Console) -> None:
 def _introduce(choices: Choices, console: Console) -> None:
     """Print address, key and commands, one fact a line, so that programs can read them too."""
     program = _program()
-    lines = {
-        "Address": choices.address,
-        "Page": f"{choices.address}/",
-        "API docs": f"{choices.address}/docs",
-        "OpenAPI": f"{choices.address}/openapi.json",
-        "Key": choices.key,
-        "Logs": str(choices.data_dir / "logs"),
-    }
     console.print("\nThe gateway is ready.", style="bold green")
-    for name, value in lines.items():
+    for name, value in _facts(choices).items():
         console.print(f"  {name:<8} {value}", markup=False)
     console.print("\nUpload a sample recording, or a file of yours:", style="bold")
     sample, key = shlex.quote(_from_here(SAMPLE)), shlex.quote(choices.key)
@@ -95,6 +94,18 @@ def _introduce(choices: Choices, console: Console) -> None:
     )
     console.print("\nCtrl-C stops everything.", style="dim")
     sys.stdout.flush()
+
+
+def _facts(choices: Choices) -> dict[str, str]:
+    """Return what a user needs to know of the running gateway."""
+    return {
+        "Address": choices.address,
+        "Page": f"{choices.address}/",
+        "API docs": f"{choices.address}/docs",
+        "OpenAPI": f"{choices.address}/openapi.json",
+        "Key": choices.key,
+        "Logs": str(choices.data_dir / "logs"),
+    }
 
 
 def _program() -> str:

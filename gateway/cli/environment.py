@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.dev.beside import settings_of_running
 from gateway.settings import Settings
 from gateway.settings.common import environment_names
 from gateway.settings.unknown import unknown_variables
@@ -30,6 +32,25 @@ def read_settings(**given: Any) -> Settings:
         fail("Cannot read the settings file .env: it is not UTF-8 text.")
     _warn_of_unknown_variables()
     return settings
+
+
+def operator_settings(*, quiet: bool = False) -> Settings:
+    """Return the settings for a command that looks after a running gateway.
+
+    What the environment leaves out of database and store comes from the `gateway dev` that runs on the data folder.
+    """
+    # The pool logs every attempt to connect; the command prints one line when none succeeds.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    settings = read_settings()
+    data_dir = settings.data_dir.resolve()
+    running = settings_of_running(data_dir) or {}
+    found = {name: value for name, value in running.items() if name.startswith(("database_", "s3_"))}
+    taken = {name: value for name, value in found.items() if name not in settings.model_fields_set}
+    if not taken:
+        return settings
+    if not quiet:
+        typer.echo(f"Using the gateway dev that runs on {data_dir}.", err=True)
+    return Settings(**taken, data_dir=data_dir)  # type: ignore[arg-type]  # pydantic parses these texts
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -19,13 +19,15 @@ from gateway.bootstrap import database_of
 from gateway.cli.connections import Connections, limits_within, raise_descriptor_limit
 from gateway.cli.environment import fail, read_settings
 from gateway.cli.http_protocol import GatewayProtocol
+from gateway.cli.log_options import JsonLog, QuietLog
+from gateway.cli.start_line import log_start
 from gateway.database.connecting import OK, POOLER
 from gateway.domain.addresses import is_own_host, network_of
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 GRACE_SECONDS = 25.0
 """Longest time from SIGTERM to the end of the process. Kubernetes and our compose file kill it after 30 s."""
@@ -111,6 +113,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address_of(host: str, listener: socket.socket) -> str:
+    """Return the address of the API: the host of the settings and the port that the system gave."""
+    name = host.removeprefix("[").removesuffix("]")
+    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
+
+
 def _require_usable_database(settings: Settings) -> None:
     """Exit when a pooler is not declared, which breaks later and silently; a database that is away may come back."""
     reason = asyncio.run(database_of(settings).diagnose())
@@ -121,16 +129,17 @@ def _require_usable_database(settings: Settings) -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(quiet: QuietLog = False, as_json: JsonLog = False) -> None:  # noqa: ARG001 - the log is JSON in any case
     """Run the API until SIGTERM or Ctrl-C; running requests are answered first."""
     settings = read_settings()
-    logs.configure(settings.log_level)
+    logs.configure("warning" if quiet else settings.log_level)
     try:
         listener = listen(settings.host, settings.port)
     except OSError as exc:
         # create_server adds the address to the text, which the sentence already has.
         reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
         fail(f"Cannot listen on GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {reason}.")
+    log_start("serve", settings, address=address_of(settings.host, listener))
     _require_usable_database(settings)
     if settings.public_url is None and not is_own_host(settings.host, ()):
         typer.echo("Warning: set GATEWAY_PUBLIC_URL, or upload tokens get no endpoint on other names.", err=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.dev import minio, postgres, seaweedfs
+from gateway.dev.beside import announced
 from gateway.dev.choices import Choices
 from gateway.dev.prepare import ensure_database, prepare_database, prepare_store
 from gateway.dev.processes import Child, StackError
@@ -86,6 +87,7 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         api.start_until(lambda: _ready(choices), START_SECONDS)
         for line in store_findings(choices.address, choices.key):
             report(line)
+        parts.enter_context(announced(choices.data_dir, overrides))
         yield RunningStack(choices, tuple(children))
 
 

@@ -14,6 +14,7 @@ from gateway.bootstrap import open_gateway
 from gateway.context import Gateway
 from gateway.database.notify import POST_UPLOADS_TOPIC
 from gateway.database.schema import require_current
+from gateway.database.workers import HEARTBEAT_SECONDS
 from gateway.domain.errors import GatewayError, PartsMismatch
 from gateway.events.wakeups import wait_for
 from gateway.jobs.webhooks import send_webhooks_forever
@@ -109,6 +110,7 @@ async def _work_forever(app: App, stop: asyncio.Event) -> None:
                 install_signal_handlers=False,
                 delete_jobs="successful",
                 fetch_job_polling_interval=2.0,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
                 shutdown_graceful_timeout=20.0,
             )
         except ConnectorException as exc:
@@ -161,5 +163,5 @@ async def _sweep_forever(gateway: Gateway, every_seconds: float) -> None:
             logger.exception("sweep failed; trying again")
         else:
             if any(counts.values()):
-                logger.info("swept", extra=counts)
+                logger.info("swept", extra={what: count for what, count in counts.items() if count})
         await asyncio.sleep(every_seconds)

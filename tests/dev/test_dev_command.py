@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +83,7 @@ def test_whole_life(tmp_path: Path) -> None:
         assert 'src="docs/swagger-ui-bundle.js"' in page
         assert httpx.get(f"{dev.address}/docs/swagger-ui-bundle.js").status_code == 200
         assert upload_by_hand(dev.address, dev.key, file).json()["state"] == "ready"
+        _assert_commands_find_it(tmp_path)
         first_key = dev.key
         dev.process.send(signal.SIGINT)
         assert dev.process.ended() == 0
@@ -96,6 +99,26 @@ def test_whole_life(tmp_path: Path) -> None:
             SAMPLE.read_bytes(),
         )
         _assert_pages_of_this_machine_may_upload(dev)
+
+
+def _assert_commands_find_it(folder: Path) -> None:
+    """Run the operator's commands beside `gateway dev` with nothing but its data folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+
+    def run(*arguments: str, data_dir: str = "data") -> subprocess.CompletedProcess[str]:
+        environment = {**kept, "GATEWAY_DATA_DIR": data_dir}
+        command = [sys.executable, "-m", "gateway", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    made = run("keys", "create", "beside")
+    assert (made.returncode, made.stdout.startswith("gw_")) == (0, True), made.stderr
+    assert f"Using the gateway dev that runs on {folder / 'data'}." in made.stderr
+    assert made.stdout.split("_")[1] in run("keys", "list", "-q").stdout.split()
+    for arguments in (["db", "migrate", "-q"], ["store", "check", "-q"], ["worker", "--health", "-q"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, ""), (arguments, done)
+    assert stat.S_IMODE((folder / "data" / "running.json").stat().st_mode) == 0o600
+    assert run("keys", "list", data_dir="another").returncode == 1
 
 
 def _assert_pages_of_this_machine_may_upload(dev: Dev) -> None:

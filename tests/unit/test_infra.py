@@ -63,6 +63,7 @@ def test_services_wait_for_what_they_need() -> None:
         }  # fmt: skip
     for name in ("postgres", "minio", "store"):
         assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES["worker"]["healthcheck"]["test"][1:4] == ["gateway", "worker", "--health"]
 
 
 def test_ports_are_published_on_loopback_only() -> None:

@@ -11,6 +11,11 @@ from gateway.cli.upload_token import bytes_of, seconds_of
 
 CLIENT_COMMANDS = [["upload"], ["ls"], ["status"], ["get"], ["rm"], ["watch"]]
 CLIENT_COMMANDS += [["token", name] for name in ("create", "ls", "revoke")]
+OPERATOR_COMMANDS = [["inspect"], ["dev"], ["serve"], ["worker"], ["db", "migrate"]]
+OPERATOR_COMMANDS += [["keys", name] for name in ("create", "list", "ls", "revoke")]
+OPERATOR_COMMANDS += [["store", name] for name in ("prepare", "policies", "check")]
+
+EVERY_COMMAND = [[], *([name] for name in COMMANDS), *CLIENT_COMMANDS, *OPERATOR_COMMANDS]
 
 
 def run(*arguments: str) -> Result:
@@ -18,7 +23,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"}, prog_name="gateway")
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), *CLIENT_COMMANDS], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS), *CLIENT_COMMANDS, *OPERATOR_COMMANDS], ids=" ".join
+)
 def test_help_has_one_style(command: list[str]) -> None:
     """`-h` and `--help` are the same everywhere, and plain."""
     long, short = run(*command, "--help"), run(*command, "-h")
@@ -33,6 +40,19 @@ def test_every_client_command_has_the_common_options(command: list[str]) -> None
     """--url, --key, -q and --json are in every command of the client."""
     shown = run(*command, "-h").output
     assert [option for option in ("--url", "--key", "-q, --quiet", "--json") if option not in shown] == []
+
+
+@pytest.mark.parametrize("command", OPERATOR_COMMANDS, ids=" ".join)
+def test_every_operator_command_is_quiet_and_prints_json(command: list[str]) -> None:
+    """-q and --json are in every command of the operator too."""
+    shown = run(*command, "-h").output
+    assert [option for option in ("-q, --quiet", "--json") if option not in shown] == []
+
+
+def test_the_table_of_operator_commands_is_complete() -> None:
+    """A new command has to stand in one of the two tables above."""
+    known = {command[0] for command in (*CLIENT_COMMANDS, *OPERATOR_COMMANDS)}
+    assert known == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", CLIENT_COMMANDS, ids=" ".join)
