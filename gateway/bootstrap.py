@@ -37,10 +37,10 @@ from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store, open_store
 from gateway.storage.sigv4 import Credentials
 from gateway.storage.store_checks import StoreChecks
-from gateway.streaming.buffers import Slots
-from gateway.streaming.limits import MOST_SENDERS, Pace, Streams
-from gateway.streaming.send_queue import Senders
-from gateway.streaming.shutdown import Doors
+from gateway.streaming.buffers import BufferPool
+from gateway.streaming.limits import MAX_CONCURRENT_SENDS, BodyLimits, Receiving
+from gateway.streaming.send_queue import SendQueue
+from gateway.streaming.shutdown import ActiveBodies
 
 WORK_SECONDS = 6.0
 """Time for completions that run when the process stops, seconds; then another process takes them over."""
@@ -219,27 +219,27 @@ def database_of(settings: Settings) -> Database:
     )
 
 
-def streams_of(settings: Settings) -> Streams:
-    """Build what bounds the files that the gateway itself receives."""
-    return Streams(
+def receiving_of(settings: Settings) -> Receiving:
+    """Build the limits and pools for files that the gateway itself receives."""
+    return Receiving(
         destination=settings.upload_stream_destination,
         directory=settings.upload_dir,
         chunk_size=settings.chunk_size,
         part_size=max(settings.upload_stream_part_size, -(-settings.max_file_size // S3_MAX_PARTS)),
-        slots=Slots(settings.upload_stream_buffers, per_tenant=settings.upload_stream_tenant_files),
-        doors=Doors(),
-        senders=Senders(MOST_SENDERS, patience_seconds=settings.upload_stream_store_seconds),
-        pace=Pace(
+        buffer_pool=BufferPool(settings.upload_stream_buffers, per_tenant=settings.upload_stream_tenant_files),
+        active_bodies=ActiveBodies(),
+        send_queue=SendQueue(MAX_CONCURRENT_SENDS, timeout_seconds=settings.upload_stream_store_seconds),
+        body_limits=BodyLimits(
             deadline_seconds=settings.upload_stream_seconds,
             stall_seconds=settings.upload_stream_stall_seconds,
-            least_bytes_per_second=settings.upload_stream_least_rate,
+            min_bytes_per_second=settings.upload_stream_least_rate,
         ),
         store_seconds=settings.upload_stream_store_seconds,
     )
 
 
 def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
-    """Build what streams are fed from."""
+    """Build the readers of the event log."""
     return Feeds(
         wakeups,
         max_per_tenant=settings.max_streams_per_tenant,
@@ -308,7 +308,7 @@ def _gateway_of(
         feeds=feeds_of(settings, wakeups),
         work=Work(),
         now=utc_now,
-        streams=streams_of(settings),
+        receiving=receiving_of(settings),
         tokens=token_signer_of(settings),
         post_policy_seconds=settings.form_seconds,
         scanner=scanner_of(settings),

@@ -26,7 +26,7 @@ from gateway.storage.models import StoreConfig
 from gateway.storage.presign import Presigner
 from gateway.storage.s3 import S3Store
 from gateway.storage.store_checks import StoreChecks
-from gateway.streaming.limits import Streams
+from gateway.streaming.limits import Receiving
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Gateway:
     feeds: Feeds
     work: Work
     now: Callable[[], datetime]
-    streams: Streams
+    receiving: Receiving
     tokens: TokenSigner | None = None
     post_policy_seconds: int = 900
     scanner: Scanner | None = None

@@ -16,12 +16,12 @@ from gateway.api import models
 from gateway.api.addresses import location
 from gateway.api.answers import content_type_of, json_response
 from gateway.api.problems import problem_response, responses
-from gateway.api.request_body import ClientGone, PacedBody, length_of
+from gateway.api.request_body import ClientGone, RequestBody, length_of
 from gateway.api.requests import gateway_of, principal_of, upload_id_of
 from gateway.domain.errors import GatewayError, TooLarge
 from gateway.domain.upload import State, Upload
-from gateway.receiving.receive_body import stream_content
-from gateway.receiving.receive_form import stream_form
+from gateway.receiving.receive_body import receive_body
+from gateway.receiving.receive_form import receive_form
 from gateway.streaming.form_parser import OVERHEAD_BYTES, boundary_of
 
 logger = logging.getLogger(__name__)
@@ -84,16 +84,16 @@ async def _receive_form(request: Request) -> Upload:
     gateway, caller = gateway_of(request), await principal_of(request)
     boundary = boundary_of(request.headers.get("content-type", ""))
     _length_within(request, gateway.policy.max_file_size, OVERHEAD_BYTES)
-    with gateway.streams.slots.counted(caller.tenant_id, caller.token_id):
-        return await stream_form(gateway, caller, boundary, PacedBody(request, gateway.streams))
+    with gateway.receiving.buffer_pool.counted(caller.tenant_id, caller.token_id):
+        return await receive_form(gateway, caller, boundary, RequestBody(request, gateway.receiving))
 
 
 async def _receive_content(request: Request, upload_id: str) -> Upload:
     gateway, caller, identity = gateway_of(request), await principal_of(request), upload_id_of(upload_id)
     length = _length_within(request, gateway.policy.max_file_size)
-    with gateway.streams.slots.counted(caller.tenant_id, caller.token_id):
-        body = PacedBody(request, gateway.streams)
-        return await stream_content(gateway, caller, identity, body, length=length)
+    with gateway.receiving.buffer_pool.counted(caller.tenant_id, caller.token_id):
+        body = RequestBody(request, gateway.receiving)
+        return await receive_body(gateway, caller, identity, body, length=length)
 
 
 def _length_within(request: Request, limit: int, overhead: int = 0) -> int | None:
@@ -111,7 +111,7 @@ async def _answered(request: Request, receiving: Awaitable[Upload]) -> Response:
         answer = problem_response(exc)
         if answer.status_code >= 500:
             logger.warning("request failed", extra={"code": exc.code, "error": str(exc)})
-        body: PacedBody | None = getattr(request.state, "body", None)
+        body: RequestBody | None = getattr(request.state, "body", None)
         if body is not None and body.ended:
             return answer
         answer.headers["connection"] = "close"

@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.types import Message
 
 from gateway.domain.errors import LengthRequired, Malformed, RequestTimeout, Unavailable
-from gateway.streaming.limits import Streams
+from gateway.streaming.limits import Receiving
 
 SMALL_BYTES = 16 * 1024
 COALESCE_SECONDS = 0.01
@@ -18,41 +18,41 @@ hundred times a second at most, a fast one fills 64 KiB meanwhile and is not slo
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its body was over: there is nobody to answer."""
+    """The client closed the connection before the end of its body, so no answer can be sent."""
 
 
-class PacedBody:
-    """Iterate over a body; raises RequestTimeout when it comes too slowly and ClientGone when it breaks off."""
+class RequestBody:
+    """Iterate over a request body. Raises RequestTimeout for a slow client and ClientGone for a lost connection."""
 
-    def __init__(self, request: Request, streams: Streams) -> None:
+    def __init__(self, request: Request, receiving: Receiving) -> None:
         self.received_bytes = 0
         self.ended = False
         request.state.body = self
         self._receive = request.receive
-        self._pace = streams.pace
-        self._doors = streams.doors
+        self._limits = receiving.body_limits
+        self._active_bodies = receiving.active_bodies
         self._waiting: asyncio.Timeout | None = None
-        self._cut = False
+        self._aborted = False
 
-    def cut(self) -> None:
-        """Read no more of it: the process is about to end."""
-        self._cut = True
+    def abort(self) -> None:
+        """Stop reading this body: the process is about to end."""
+        self._aborted = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield pieces of at most the size of the server's buffer, usually 64 to 300 KiB."""
-        with self._doors.entered(self):
+        with self._active_bodies.track(self):
             async for piece in self._pieces():
                 yield piece
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._pace.deadline_seconds
+        deadline = loop.time() + self._limits.deadline_seconds
         waited = 0.0
         while not self.ended:
             began = loop.time()
-            message = await self._next(min(self._pace.stall_seconds, deadline - began))
+            message = await self._next(min(self._limits.stall_seconds, deadline - began))
             waited += loop.time() - began
             if message["type"] == "http.disconnect":
                 raise ClientGone
@@ -61,15 +61,15 @@ class PacedBody:
             self.ended = not message.get("more_body", False)
             if piece:
                 yield piece
-            if self._pace.too_slow(self.received_bytes, waited):
-                raise RequestTimeout(f"The body comes at less than {self._pace.least_bytes_per_second} bytes a second.")
+            if self._limits.too_slow(self.received_bytes, waited):
+                raise RequestTimeout(f"The body comes at less than {self._limits.min_bytes_per_second} bytes a second.")
             if len(piece) < SMALL_BYTES and not self.ended:
                 await asyncio.sleep(COALESCE_SECONDS)
                 waited += COALESCE_SECONDS
 
     async def _next(self, seconds: float) -> Message:
         # Asked first: where bytes always wait, `receive` never suspends, and a timeout alone would never be seen.
-        if not self._cut and seconds > 0:
+        if not self._aborted and seconds > 0:
             try:
                 async with asyncio.timeout(seconds) as self._waiting:
                     return await self._receive()
@@ -77,7 +77,7 @@ class PacedBody:
                 pass
             finally:
                 self._waiting = None
-        if self._cut:
+        if self._aborted:
             raise Unavailable("The gateway is restarting; send the file again.")
         raise RequestTimeout
 

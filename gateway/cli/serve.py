@@ -74,7 +74,7 @@ class StreamingServer(uvicorn.Server):
             last_resort.start()
         gateway = getattr(self.config.app.state, "gateway", None)  # type: ignore[union-attr]  # our own application
         if gateway is not None:
-            gateway.streams.doors.close(BODIES_SECONDS)
+            gateway.receiving.active_bodies.begin_shutdown(BODIES_SECONDS)
             await gateway.feeds.close(STREAMS_SECONDS)
         await super().shutdown(sockets)
 

@@ -22,7 +22,7 @@ async def remove_temporary_files(gateway: Gateway) -> int:
     A file is removed only if its name is the id of one of our uploads and its last write is older than a lease: other
     programs may use the same folder.
     """
-    limits = gateway.streams
+    limits = gateway.receiving
     if limits.destination != "disk":
         return 0
     before = time.time() - gateway.policy.lease_seconds

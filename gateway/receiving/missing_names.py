@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.media_types import FAMILIES, bare_type
-from gateway.streaming.form_parser import NAMELESS, FilePart
+from gateway.streaming.form_parser import NAMELESS, FileComponent
 
 STEM = "recording"
 
@@ -37,12 +37,12 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 _EBML = bytes.fromhex("1a45dfa3")
 
 
-def name_of(part: FilePart) -> str:
+def name_of(component: FileComponent) -> str:
     """Return the file's name; where it has none, one with the extension of its declared type, else of its bytes."""
-    if part.filename not in NAMELESS:
-        return part.filename
-    extension = _extension_of_type(part.content_type) or _extension_of_bytes(part.head)
-    stem = part.filename or STEM
+    if component.filename not in NAMELESS:
+        return component.filename
+    extension = _extension_of_type(component.content_type) or _extension_of_bytes(component.head)
+    stem = component.filename or STEM
     return f"{stem}.{extension}" if extension else stem
 
 

@@ -15,10 +15,10 @@ from gateway.domain.errors import FileMismatch, FileRejected, Invalid, Unavailab
 from gateway.domain.principal import Principal
 from gateway.domain.upload import State, Upload
 from gateway.receiving.missing_names import name_of
-from gateway.receiving.session import Reception, Target
+from gateway.receiving.receiver import ByteSink, UploadReceiver
 from gateway.streaming import disk
-from gateway.streaming.buffers import Lease
-from gateway.streaming.form_parser import FilePart, FormReader
+from gateway.streaming.buffers import Buffers
+from gateway.streaming.form_parser import FileComponent, FormReader
 from gateway.uploads.create import NewUpload, create
 
 SIZE_FIELD = "size_bytes"
@@ -33,15 +33,15 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _DECIMAL = re.compile(r"[0-9]{1,19}")
 
 
-async def stream_form(gateway: Gateway, principal: Principal, boundary: str, body: AsyncIterable[bytes]) -> Upload:
+async def receive_form(gateway: Gateway, principal: Principal, boundary: str, body: AsyncIterable[bytes]) -> Upload:
     """Receive the form that *body* yields and return its upload in a final state, or completing or validating.
 
     A temporary failure after the last byte does not fail the form: another process completes it. Raises Busy,
     Malformed, ExtensionNotAllowed (before a byte is kept), TooLarge, FileMismatch, FileRejected, DiskFull and
     Unavailable, and the errors of *body*. After an error nothing is kept; after a cancellation only a complete file.
     """
-    async with gateway.streams.slots.admit() as lease:
-        form = _Form(gateway, principal, lease)
+    async with gateway.receiving.buffer_pool.admit() as buffers:
+        form = _Form(gateway, principal, buffers)
         reader = FormReader(boundary, form.open_file, single_fields=FIELDS)
         form.fields = reader.fields
         try:
@@ -50,63 +50,63 @@ async def stream_form(gateway: Gateway, principal: Principal, boundary: str, bod
             reader.close()
             return require_accepted(await form.complete())
         except BaseException as exc:
-            kept = await form.reception.give_up(exc) if form.reception is not None else None
+            kept = await form.receiver.abort_or_release(exc) if form.receiver is not None else None
             if kept is not None and isinstance(exc, Unavailable):
                 # After an error the client would send the file again, and the pipeline would get it twice.
                 return kept
             raise
         finally:
-            if form.reception is not None:
-                await form.reception.close()
+            if form.receiver is not None:
+                await form.receiver.close()
 
 
 class _Form:
     """Create the upload of one form and receive its file."""
 
-    def __init__(self, gateway: Gateway, principal: Principal, lease: Lease) -> None:
+    def __init__(self, gateway: Gateway, principal: Principal, buffers: Buffers) -> None:
         self.fields: dict[str, str] = {}
-        self.reception: Reception | None = None
+        self.receiver: UploadReceiver | None = None
         self._gateway = gateway
         self._principal = principal
-        self._lease = lease
-        self._target: Target | None = None
+        self._buffers = buffers
+        self._sink: ByteSink | None = None
         self._first_metadata: dict[str, str] = {}
 
-    async def open_file(self, part: FilePart) -> Target:
+    async def open_file(self, component: FileComponent) -> ByteSink:
         """Create the upload when the file's name is known, which is before its first byte."""
-        streams = self._gateway.streams
+        receiving = self._gateway.receiving
         if SHA256_FIELD in self.fields:
             # A field that cannot be right is refused before the file, not after it.
             parse_sha256(self.fields[SHA256_FIELD])
         wanted = NewUpload(
-            filename=name_of(part),
+            filename=name_of(component),
             size_bytes=self._declared_size(),
-            content_type=part.content_type,
+            content_type=component.content_type,
             metadata=self._metadata(),
             cut_by_client=True,
-            directory=str(streams.directory.absolute()) if streams.destination == "disk" else None,
+            directory=str(receiving.directory.absolute()) if receiving.destination == "disk" else None,
         )
         self._first_metadata = dict(wanted.metadata)
         created = await create(self._gateway, self._principal, wanted, sent_by_gateway=True)
-        self.reception = Reception(self._gateway, created.upload, ends_with_request=True)
+        self.receiver = UploadReceiver(self._gateway, created.upload, ends_with_request=True)
         # A file on disk can be hashed after it arrived. A file that goes to the store is hashed while it arrives.
-        with_sha256 = streams.destination == "store" or SHA256_FIELD in self.fields
-        self._target = await self.reception.begin(self._lease, with_sha256=with_sha256)
-        return self._target
+        with_sha256 = receiving.destination == "store" or SHA256_FIELD in self.fields
+        self._sink = await self.receiver.claim_and_open_sink(self._buffers, with_sha256=with_sha256)
+        return self._sink
 
     async def complete(self) -> Upload:
         """Compare the file with the declared size and checksum, and complete the upload."""
-        assert self.reception is not None, "a form without a file does not get here"
-        assert self._target is not None, "a form without a file does not get here"
+        assert self.receiver is not None, "a form without a file does not get here"
+        assert self._sink is not None, "a form without a file does not get here"
         declared = self._declared_size()
-        if declared is not None and declared != self._target.size_bytes:
-            raise FileMismatch(f"The file has {self._target.size_bytes} bytes; {declared} were declared.")
+        if declared is not None and declared != self._sink.size_bytes:
+            raise FileMismatch(f"The file has {self._sink.size_bytes} bytes; {declared} were declared.")
         if SHA256_FIELD in self.fields:
-            await check_sha256(self.fields[SHA256_FIELD], self._target, self.reception.upload)
+            await check_sha256(self.fields[SHA256_FIELD], self._sink, self.receiver.upload)
         late = {name: value for name, value in self._metadata().items() if name not in self._first_metadata}
         if late:
-            await self.reception.add_metadata(late)
-        return await self.reception.complete(self._principal)
+            await self.receiver.add_metadata(late)
+        return await self.receiver.complete(self._principal)
 
     def _metadata(self) -> dict[str, str]:
         metadata = {name: value for name, value in self.fields.items() if name not in FIELDS}
@@ -136,10 +136,10 @@ def parse_sha256(declared: str) -> str:
     return wanted.lower()
 
 
-async def check_sha256(declared: str, target: Target, upload: Upload) -> None:
+async def check_sha256(declared: str, sink: ByteSink, upload: Upload) -> None:
     """Compare the received file with its declared SHA-256; raise Invalid or FileMismatch."""
     wanted = parse_sha256(declared)
-    observed = target.sha256
+    observed = sink.sha256
     if observed is None:
         assert upload.path is not None, "only what is on disk is received without being hashed"
         observed = await asyncio.to_thread(disk.sha256_of, disk.temporary(Path(upload.path)))

@@ -11,11 +11,11 @@ from uuid import UUID
 from gateway.domain.errors import Busy, TooManyReceivers
 from gateway.domain.fair_share import FairShare
 
-MOST_BUFFERS = 3
+MAX_BUFFERS_PER_UPLOAD = 3
 """Buffers of one upload: one fills while two are sent, so that client and store work at the same time."""
 
 
-class Slots:
+class BufferPool:
     """Share a number of buffers: every running upload holds one, and takes more while some are free.
 
     The first buffer guarantees progress whatever other uploads do; more buffers make the upload faster.
@@ -40,17 +40,17 @@ class Slots:
             yield
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[Lease]:
+    async def admit(self) -> AsyncIterator[Buffers]:
         """Lend the first buffer of an upload; raise Busy when none becomes free in time."""
         if self._free == 0 or self._waiting:
             await self._wait()
         else:
             self._free -= 1
-        lease = Lease(self)
+        buffers = Buffers(self)
         try:
-            yield lease
+            yield buffers
         finally:
-            for _ in range(lease.count):
+            for _ in range(buffers.count):
                 self.release()
 
     async def _wait(self) -> None:
@@ -85,16 +85,16 @@ class Slots:
         self._free += 1
 
 
-class Lease:
+class Buffers:
     """The buffers of one upload."""
 
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
+    def __init__(self, pool: BufferPool) -> None:
+        self._pool = pool
         self.count = 1
 
     def grow(self) -> bool:
         """Take one more buffer if one is free; an upload has at most three."""
-        if self.count >= MOST_BUFFERS or not self._slots.take():
+        if self.count >= MAX_BUFFERS_PER_UPLOAD or not self._pool.take():
             return False
         self.count += 1
         return True
@@ -103,4 +103,4 @@ class Lease:
         """Return one buffer, but never the first one."""
         if self.count > 1:
             self.count -= 1
-            self._slots.release()
+            self._pool.release()

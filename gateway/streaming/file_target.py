@@ -13,10 +13,10 @@ from gateway.streaming import disk
 from gateway.streaming.block_writer import BlockWriter
 from gateway.streaming.target import BaseTarget
 
-MOST_BATCHES = 2
+MAX_QUEUED_WRITES = 2
 """Queued writes; with more the sender waits."""
 
-MOST_PIECES = 256
+MAX_PIECES = 256
 """Pieces of one write; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
 
 
@@ -59,9 +59,9 @@ class StreamingFileTarget(BaseTarget):
         self._wait(0)
 
     def on_data_received(self, chunk: bytes) -> None:
-        """Take a piece; wait while more than MOST_BATCHES writes are queued."""
+        """Take a piece; wait while more than MAX_QUEUED_WRITES writes are queued."""
         self._take(chunk)
-        self._wait(MOST_BATCHES)
+        self._wait(MAX_QUEUED_WRITES)
 
     def on_finish(self) -> None:
         """Write the rest and wait until the file is on the disk."""
@@ -74,10 +74,10 @@ class StreamingFileTarget(BaseTarget):
         await self._drain(0)
 
     async def on_data_received_async(self, chunk: bytes) -> None:
-        """Take a piece; wait, without blocking, while more than MOST_BATCHES writes are queued."""
+        """Take a piece; wait, without blocking, while more than MAX_QUEUED_WRITES writes are queued."""
         self._take(chunk)
-        if len(self._jobs) > MOST_BATCHES:
-            await self._drain(MOST_BATCHES)
+        if len(self._jobs) > MAX_QUEUED_WRITES:
+            await self._drain(MAX_QUEUED_WRITES)
 
     async def on_finish_async(self) -> None:
         """Write the rest and wait until the file is on the disk."""
@@ -109,7 +109,7 @@ class StreamingFileTarget(BaseTarget):
         self._waiting_bytes += len(chunk)
         if self._waiting_bytes >= self._chunk_size:
             self._write()
-        elif len(self._pieces) >= MOST_PIECES:
+        elif len(self._pieces) >= MAX_PIECES:
             self._pieces = [b"".join(self._pieces)]
 
     def _end(self) -> None:

@@ -88,7 +88,7 @@ def disposition_of(header: str) -> Disposition:
     _, separator, rest = header[:MAX_HEADER_CHARACTERS].partition(";")
     parameters = _parameters(separator + rest)
     if max(Counter(name for name, _ in parameters).values(), default=0) > 1:
-        raise Malformed("A part of the form has a parameter twice.")
+        raise Malformed("A component of the form has a parameter twice.")
     values = dict(parameters)
     filename = _extended(values["filename*"]) if "filename*" in values else None
     if filename is None and ("filename" in values or "filename*" in values):

@@ -16,7 +16,7 @@ from gateway.domain.errors import BodyTooLarge, Invalid, Malformed
 from gateway.streaming.form_headers import boundary_of, charset_of, decode, disposition_of
 from gateway.streaming.target import BaseTarget
 
-__all__ = ["FilePart", "FormReader", "boundary_of"]
+__all__ = ["FileComponent", "FormReader", "boundary_of"]
 
 MOST_PARTS = 20
 """A file and the fields beside it."""
@@ -29,7 +29,7 @@ MAX_FIELD_VALUE = 1024
 """Characters of a field's name and value, as of the metadata of an upload."""
 
 MOST_HEADERS = 8
-"""Headers of one part; RFC 7578 defines three."""
+"""Headers of one component; RFC 7578 defines three."""
 
 MOST_HEADER_BYTES = 4096
 """Bytes of one header: a file name of 1,024 bytes needs 3 KiB when every byte is escaped."""
@@ -57,7 +57,7 @@ _FIELD_TYPES = ("text/", "application/json", "application/xml", "application/x-w
 
 
 @dataclass(frozen=True, slots=True)
-class FilePart:
+class FileComponent:
     """The file as the form describes it; *head* are its first bytes where the name says nothing."""
 
     filename: str
@@ -65,7 +65,7 @@ class FilePart:
     head: bytes = b""
 
 
-OpenFile = Callable[[FilePart], Awaitable[BaseTarget]]
+OpenFile = Callable[[FileComponent], Awaitable[BaseTarget]]
 
 
 class FormReader:
@@ -77,7 +77,7 @@ class FormReader:
 
     def __init__(self, boundary: str, open_file: OpenFile, *, single_fields: Collection[str] = ()) -> None:
         self.fields: dict[str, str] = {}
-        self.file: FilePart | None = None
+        self.file: FileComponent | None = None
         self._parser = PushMultipartParser(
             boundary,
             max_header_size=MOST_HEADER_BYTES,
@@ -94,7 +94,7 @@ class FormReader:
         self._charset = "utf-8"
         self._value = bytearray()
         self._field_bytes = 0
-        self._nameless: FilePart | None = None
+        self._nameless: FileComponent | None = None
         self._head = bytearray()
         self._boundary = b"--" + boundary.encode()
         self._ender = b"\r\n--" + boundary.encode() + b"--"
@@ -124,7 +124,7 @@ class FormReader:
                     await self._begin(event)
         except MultipartError as exc:
             raise Malformed(f"The form cannot be read: {exc.args[0]}.") from exc
-        # The form can end only where a part ends. A search in every chunk of a file would read each byte again.
+        # The form can end only where a component ends. A search in every chunk of a file would read each byte again.
         if part_ended or not in_a_file:
             self._look_for_end(chunk)
         size = len(self._ender)
@@ -172,13 +172,13 @@ class FormReader:
         if disposition.filename is None and _is_field(content_type):
             self._begin_field(disposition.name, charset_of(content_type))
             return
-        part = FilePart(disposition.filename or "", content_type)
-        if part.filename in NAMELESS:
+        component = FileComponent(disposition.filename or "", content_type)
+        if component.filename in NAMELESS:
             # An unused file input of a page has no name and no bytes.
-            self._nameless = part
+            self._nameless = component
             self._head.clear()
             return
-        await self._begin_file(part)
+        await self._begin_file(component)
 
     def _begin_field(self, name: str, charset: str) -> None:
         if len(name) > MAX_FIELD_NAME or "\x00" in name:
@@ -186,21 +186,21 @@ class FormReader:
         self._field, self._charset = name, charset
         self._value.clear()
 
-    async def _begin_file(self, part: FilePart) -> None:
+    async def _begin_file(self, component: FileComponent) -> None:
         if self.file is not None:
             raise Malformed("The form has more than one file.")
-        self.file = part
-        self._target = await self._open_file(part)
-        self._target.set_multipart_filename(part.filename)
-        if part.content_type:
-            self._target.set_multipart_content_type(part.content_type)
+        self.file = component
+        self._target = await self._open_file(component)
+        self._target.set_multipart_filename(component.filename)
+        if component.content_type:
+            self._target.set_multipart_content_type(component.content_type)
         await self._target.astart()
 
-    async def _begin_nameless(self, part: FilePart) -> None:
+    async def _begin_nameless(self, component: FileComponent) -> None:
         head = bytes(self._head)
         self._nameless = None
         self._head.clear()
-        await self._begin_file(FilePart(part.filename, part.content_type, head))
+        await self._begin_file(FileComponent(component.filename, component.content_type, head))
         assert self._target is not None, "a file that was begun has a target"
         await self._target.adata_received(head)
 
@@ -247,15 +247,15 @@ class FormReader:
 
 
 def _is_field(content_type: str | None) -> bool:
-    """Return whether a part without a file name is a field: .NET writes a text type for fields; a Blob has its own."""
+    """Return whether a component without a file name is a field: .NET gives fields a text type, a Blob has its own."""
     media_type = (content_type or "").partition(";")[0].strip().lower()
     return not media_type or media_type.startswith(_FIELD_TYPES) or media_type.endswith(("+json", "+xml"))
 
 
 def _refuse_tricks(segment: MultipartSegment) -> None:
-    """Refuse a part that two readers could read in two ways: a header given twice, an encoded body."""
+    """Refuse a component that two readers could read in two ways: a header given twice, an encoded body."""
     headers = Counter(name for name, _ in segment.headerlist)
     if max(headers.values()) > 1:
-        raise Malformed("A part of the form has a header twice.")
+        raise Malformed("A component of the form has a header twice.")
     if (segment.header("Content-Transfer-Encoding") or "binary").strip().lower() not in _PLAIN_ENCODINGS:
-        raise Malformed("A part of the form is encoded: send it as it is.")
+        raise Malformed("A component of the form is encoded: send it as it is.")

@@ -8,27 +8,27 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway.streaming.buffers import Lease
+from gateway.streaming.buffers import Buffers
 from gateway.streaming.target import BaseTarget
 
 Send = Callable[[int, list[bytes], int], Awaitable[str]]
 """Store a part: part_number, its pieces, their bytes together; return its etag."""
 
-MOST_PIECES = 512
+MAX_PIECES = 512
 """Pieces of one part; smaller ones are joined, so that a sender of single bytes costs no more memory than others."""
 
 
 class StreamingPartsTarget(BaseTarget):
     """Cut the bytes into parts of *part_size_bytes* and send each part while the next one fills.
 
-    At most as many parts are in memory as the *lease* has buffers; a slow store slows the sender. Raises what *send*
+    At most as many parts are in memory as the *buffers* has buffers; a slow store slows the sender. Raises what *send*
     raises. Needs a running event loop; `settle` after a synchronous parser's last byte. Close it, also after a failure.
     """
 
     def __init__(
         self,
         send: Send,
-        lease: Lease,
+        buffers: Buffers,
         *,
         part_size_bytes: int,
         with_sha256: bool = False,
@@ -38,7 +38,7 @@ class StreamingPartsTarget(BaseTarget):
         self.size_bytes = 0
         self.etags: list[str] = []
         self._send = send
-        self._lease = lease
+        self._buffers = buffers
         self._part_size = part_size_bytes
         self._digest = hashlib.sha256() if with_sha256 else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload-hash") if with_sha256 else None
@@ -63,7 +63,7 @@ class StreamingPartsTarget(BaseTarget):
         if chunk:
             self._pieces.append(chunk)
             self._filled += len(chunk)
-            if len(self._pieces) >= MOST_PIECES:
+            if len(self._pieces) >= MAX_PIECES:
                 self._pieces = [b"".join(self._pieces)]
 
     def on_finish(self) -> None:
@@ -124,8 +124,8 @@ class StreamingPartsTarget(BaseTarget):
     async def _make_room(self) -> None:
         """Wait until one buffer is free to fill: at most all others are being sent."""
         while self._on_their_way:
-            full = len(self._on_their_way) >= self._lease.count
-            if not self._on_their_way[0].done() and not (full and not self._lease.grow()):
+            full = len(self._on_their_way) >= self._buffers.count
+            if not self._on_their_way[0].done() and not (full and not self._buffers.grow()):
                 return
             await self._oldest()
 
@@ -133,4 +133,4 @@ class StreamingPartsTarget(BaseTarget):
         """Wait for the oldest part; it stays in the list meanwhile, so that `aclose` can cancel it."""
         self.etags.append(await asyncio.shield(self._on_their_way[0]))
         self._on_their_way.popleft()
-        self._lease.shrink()
+        self._buffers.shrink()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from gateway.domain.errors import Unavailable
 
 
-class StoreIsSilent(Exception):
-    """No part of any upload was stored for so long that waiting is useless."""
+class StoreNotResponding(Exception):
+    """A sender timed out and no part of any upload was stored meanwhile: waiting is useless."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,22 +21,22 @@ class _Waiter:
     since: float
 
 
-class Senders:
+class SendQueue:
     """Admit senders in the order of their requests, *count* at a time.
 
     If the store hangs, every admitted sender waits its full timeout. Waiting senders then fail after at most two
     timeouts, not after one for each sender in the queue. If the store is only slow, they wait.
     """
 
-    def __init__(self, count: int, *, patience_seconds: float) -> None:
+    def __init__(self, count: int, *, timeout_seconds: float) -> None:
         self._free = count
-        self._patience = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._waiting: deque[_Waiter] = deque()
         self._stored_at = float("-inf")
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Admit one sender; raise StoreIsSilent when another sender timed out and no part was stored for too long."""
+    async def admit(self) -> AsyncIterator[None]:
+        """Admit one sender; raise StoreNotResponding if another one timed out while the store took no part."""
         await self._take()
         try:
             yield
@@ -74,10 +74,10 @@ class Senders:
 
     def _end_waits(self) -> None:
         """Fail every sender that waited a full timeout while no part was stored."""
-        long_ago = asyncio.get_running_loop().time() - self._patience
+        long_ago = asyncio.get_running_loop().time() - self._timeout_seconds
         if self._stored_at > long_ago:
             return
         while self._waiting and self._waiting[0].since <= long_ago:
             turn = self._waiting.popleft().turn
             if not turn.done():
-                turn.set_exception(StoreIsSilent)
+                turn.set_exception(StoreNotResponding)

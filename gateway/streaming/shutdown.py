@@ -10,37 +10,37 @@ from typing import Protocol
 from gateway.domain.errors import Unavailable
 
 
-class Guest(Protocol):
+class AbortableBody(Protocol):
     """A request body that is being read."""
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Stop reading the body."""
         ...
 
 
-class Doors:
+class ActiveBodies:
     """Track the request bodies being read."""
 
     def __init__(self) -> None:
-        self._guests: set[Guest] = set()
+        self._bodies: set[AbortableBody] = set()
         self._closing = False
 
     @contextmanager
-    def entered(self, guest: Guest) -> Iterator[None]:
+    def track(self, body: AbortableBody) -> Iterator[None]:
         """Track a body while the block runs; raise Unavailable once shutdown has begun."""
         if self._closing:
             raise Unavailable("The gateway is restarting; try again.")
-        self._guests.add(guest)
+        self._bodies.add(body)
         try:
             yield
         finally:
-            self._guests.discard(guest)
+            self._bodies.discard(body)
 
-    def close(self, grace_seconds: float) -> None:
+    def begin_shutdown(self, grace_seconds: float) -> None:
         """Refuse new bodies, and abort those that are still being read after *grace_seconds*."""
         self._closing = True
-        asyncio.get_running_loop().call_later(grace_seconds, self._cut_all)
+        asyncio.get_running_loop().call_later(grace_seconds, self._abort_all)
 
-    def _cut_all(self) -> None:
-        for guest in [*self._guests]:
-            guest.cut()
+    def _abort_all(self) -> None:
+        for body in [*self._bodies]:
+            body.abort()

@@ -205,7 +205,7 @@ async def test_a_tenant_with_slow_senders_leaves_room_for_others(open_api: OpenA
 async def test_more_than_there_are_buffers_for_is_503(open_api: OpenApi, tmp_path: Path) -> None:
     """When every buffer is in use, another form is told to come back, and the one that runs goes on."""
     api = await open_api(upload_stream_destination="store", upload_dir=tmp_path, upload_stream_buffers=1)
-    api.gateway.streams.slots._wait_seconds = 0.2
+    api.gateway.receiving.buffer_pool._wait_seconds = 0.2
     async with serve(api) as served, served.as_tenant("globex") as other:
         body = form_body(large_mp3(20 * MIB))
         reader, writer = await _begun(served, body)

@@ -67,7 +67,7 @@ async def test_a_client_that_goes_away_leaves_nothing(served: Served, sent: int)
 async def test_b10_a_process_that_ends_says_so(served: Served) -> None:
     """When the process is to end, a form in mid-body is answered 503 after the grace, and another is not begun."""
     reader, writer = await half_sent(served, form_body(large_mp3(9 * MIB)), 9 * MIB)
-    served.api.gateway.streams.doors.close(0.2)
+    served.api.gateway.receiving.active_bodies.begin_shutdown(0.2)
     assert (await served.form(large_mp3(9000))).status_code == 503
     assert (await reader.readline()).split()[1] == b"503"
     writer.close()
@@ -118,7 +118,7 @@ async def test_b2_a_store_that_hangs_is_not_tried_by_everybody_in_line(
     open_api: OpenApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten files that wait for one turn, two at most learn that the store hangs; all others are 503 with them."""
-    monkeypatch.setattr(bootstrap, "MOST_SENDERS", 1)
+    monkeypatch.setattr(bootstrap, "MAX_CONCURRENT_SENDS", 1)
     plain = await open_api()
     with HoldingProxy(plain.settings.s3_endpoint, "UploadPart", "hang").running() as proxy:
         api = await open_api(

@@ -1,4 +1,4 @@
-"""Senders that are slow, silent or gone."""
+"""SendQueue that are slow, silent or gone."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_b10_a_dripping_sender_is_told_that_the_process_ends(open_api: Ope
     async with serve(api) as served:
         sending = asyncio.create_task(served.raw(drops(), headers=[KIND, "Content-Length: 9999999"], pause=0.001))
         await served.only_upload()
-        api.gateway.streams.doors.close(0.2)
+        api.gateway.receiving.active_bodies.begin_shutdown(0.2)
         answer = await sending
         assert answer.status == 503, answer.body
         await served.assert_nothing_left()

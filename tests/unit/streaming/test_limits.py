@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.errors import Malformed
 from gateway.streaming.form_parser import boundary_of
-from gateway.streaming.limits import Pace
+from gateway.streaming.limits import BodyLimits
 
 BOUNDARIES = {
     "application/json": None,
@@ -42,8 +42,8 @@ def test_f7_boundaries_are_those_of_rfc_2046(content_type: str) -> None:
 
 def test_f9_a_least_rate_is_held_after_half_a_minute() -> None:
     """A sender may be slow for half a minute; then the rate counts, over the time that was spent waiting for it."""
-    pace = Pace(deadline_seconds=3600, stall_seconds=30, least_bytes_per_second=1000)
-    assert not pace.too_slow(0, 30)
-    assert pace.too_slow(0, 30.1)
-    assert pace.too_slow(9_999, 40)
-    assert not pace.too_slow(10_000, 40)
+    limits = BodyLimits(deadline_seconds=3600, stall_seconds=30, min_bytes_per_second=1000)
+    assert not limits.too_slow(0, 30)
+    assert limits.too_slow(0, 30.1)
+    assert limits.too_slow(9_999, 40)
+    assert not limits.too_slow(10_000, 40)

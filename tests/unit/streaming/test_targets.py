@@ -12,9 +12,9 @@ from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.targets import BaseTarget
 
 from gateway.streaming import disk
-from gateway.streaming.buffers import Lease, Slots
+from gateway.streaming.buffers import BufferPool, Buffers
 from gateway.streaming.file_target import StreamingFileTarget
-from gateway.streaming.form_parser import FilePart, FormReader
+from gateway.streaming.form_parser import FileComponent, FormReader
 from gateway.streaming.parts_target import StreamingPartsTarget
 from tests.api.streaming import BOUNDARY, form_body
 
@@ -61,8 +61,8 @@ async def test_file_target_works_behind_the_gateways_reader(tmp_path: Path) -> N
     """The same target behind the gateway's reader writes the same bytes."""
     target = StreamingFileTarget(tmp_path / "id.mp3", chunk_size=65536)
 
-    async def open_file(part: FilePart) -> BaseTarget:
-        assert part == FilePart("tone.mp3", "audio/mpeg")
+    async def open_file(part: FileComponent) -> BaseTarget:
+        assert part == FileComponent("tone.mp3", "audio/mpeg")
         return target
 
     reader = FormReader(BOUNDARY.decode(), open_file)
@@ -102,18 +102,18 @@ class Store:
         return f"etag-{number}"
 
 
-async def _slots(count: int) -> tuple[Slots, Lease]:
-    slots = Slots(count)
-    admitted = slots.admit()
-    return slots, await admitted.__aenter__()
+async def _pool(count: int) -> tuple[BufferPool, Buffers]:
+    pool = BufferPool(count)
+    admitted = pool.admit()
+    return pool, await admitted.__aenter__()
 
 
 async def test_parts_target_cuts_at_the_part_size() -> None:
     """Whatever pieces come in, every part but the last has the part size, and all of them together are the file."""
     store = Store()
     store.open.set()
-    _, lease = await _slots(3)
-    target = StreamingPartsTarget(store.send, lease, part_size_bytes=500_000, with_sha256=True)
+    _, buffers = await _pool(3)
+    target = StreamingPartsTarget(store.send, buffers, part_size_bytes=500_000, with_sha256=True)
     parser = StreamingFormDataParser(HEADERS)
     parser.register("file", target)
     for piece in pieces(70_001):
@@ -129,8 +129,8 @@ async def test_parts_target_cuts_at_the_part_size() -> None:
 async def test_parts_in_memory_are_as_many_as_there_are_buffers(free: int, at_once: int) -> None:
     """With a store that takes nothing, a sender is stopped when its buffers are full: three at most."""
     store = Store()
-    _, lease = await _slots(free)
-    target = StreamingPartsTarget(store.send, lease, part_size_bytes=100_000)
+    _, buffers = await _pool(free)
+    target = StreamingPartsTarget(store.send, buffers, part_size_bytes=100_000)
     sent = 0
 
     async def feed() -> None:
@@ -152,10 +152,10 @@ async def test_parts_in_memory_are_as_many_as_there_are_buffers(free: int, at_on
 
 async def test_buffers_are_lent_in_turn() -> None:
     """Nobody takes a second buffer while another waits for its first, and all come back."""
-    slots = Slots(2, wait_seconds=5)
-    async with slots.admit() as first:
+    pool = BufferPool(2, wait_seconds=5)
+    async with pool.admit() as first:
         assert first.grow()
-        waiting = asyncio.create_task(slots.admit().__aenter__())
+        waiting = asyncio.create_task(pool.admit().__aenter__())
         await asyncio.sleep(0)
         assert not waiting.done()
         first.shrink()

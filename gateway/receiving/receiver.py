@@ -19,11 +19,11 @@ from gateway.domain.progress import smooth_rate
 from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
 from gateway.storage.errors import StoreUnavailable
-from gateway.streaming.buffers import Lease
+from gateway.streaming.buffers import Buffers
 from gateway.streaming.file_target import StreamingFileTarget
 from gateway.streaming.limits import WAIT_SHARE
 from gateway.streaming.parts_target import StreamingPartsTarget
-from gateway.streaming.send_queue import StoreIsSilent
+from gateway.streaming.send_queue import StoreNotResponding
 from gateway.uploads.clean_up import clean_up
 from gateway.uploads.complete import complete
 from gateway.uploads.heartbeat import Heartbeat
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 REPORT_SECONDS = 1.0
 """Time between two progress reports, seconds; watchers get at most one a second."""
 
-_TO_BE_FINISHED = frozenset({State.COMPLETING, State.VALIDATING, State.READY})
+_FILE_STORED_STATES = frozenset({State.COMPLETING, State.VALIDATING, State.READY})
 
 
-class Target(Protocol):
+class ByteSink(Protocol):
     """The destination of received bytes; sizes in bytes."""
 
     size_bytes: int
@@ -63,7 +63,7 @@ class Target(Protocol):
         ...
 
 
-class Reception:
+class UploadReceiver:
     """One upload while this process receives its file.
 
     With *ends_with_request* the upload is aborted when this request fails. Otherwise it stays open, and the client can
@@ -76,14 +76,16 @@ class Reception:
         self.limit = upload.size_limit(gateway.policy.max_file_size)
         self._gateway = gateway
         self._ends_with_request = ends_with_request
-        self._target: StreamingFileTarget | StreamingPartsTarget | None = None
+        self._sink: StreamingFileTarget | StreamingPartsTarget | None = None
         self._heartbeat = Heartbeat(
             self._renew, lease_seconds=gateway.policy.lease_seconds, interval_seconds=REPORT_SECONDS
         )
         self._reported, self._reported_at = 0, 0.0
         self._rate: float | None = None
 
-    async def begin(self, lease: Lease, *, part_size_bytes: int | None = None, with_sha256: bool = True) -> Target:
+    async def claim_and_open_sink(
+        self, buffers: Buffers, *, part_size_bytes: int | None = None, with_sha256: bool = True
+    ) -> ByteSink:
         """Claim the upload and return the destination of its bytes; raise WrongState if another process has it."""
         begun = await receiving.claim(
             self._gateway.database,
@@ -97,20 +99,20 @@ class Reception:
             raise WrongState("The file of this upload is being received already.", state=self.upload.state.value)
         self._reported_at = asyncio.get_running_loop().time()
         self._heartbeat.start()
-        self._target = self._make_target(lease, part_size_bytes, with_sha256=with_sha256)
-        return self._target
+        self._sink = self._open_sink(buffers, part_size_bytes, with_sha256=with_sha256)
+        return self._sink
 
-    def _make_target(
-        self, lease: Lease, part_size_bytes: int | None, *, with_sha256: bool
+    def _open_sink(
+        self, buffers: Buffers, part_size_bytes: int | None, *, with_sha256: bool
     ) -> StreamingFileTarget | StreamingPartsTarget:
-        limits = self._gateway.streams
+        limits = self._gateway.receiving
         if self.upload.path is not None:
             return StreamingFileTarget(
                 Path(self.upload.path), chunk_size=limits.chunk_size, with_sha256=with_sha256, validator=self._check
             )
         return StreamingPartsTarget(
             self._send_part,
-            lease,
+            buffers,
             part_size_bytes=part_size_bytes or limits.part_size,
             with_sha256=with_sha256,
             validator=self._check,
@@ -119,24 +121,24 @@ class Reception:
     async def _send_part(self, part_number: int, pieces: list[bytes], size_bytes: int) -> str:
         key, multipart_upload_id = self.upload.object_key, self.upload.multipart_upload_id
         assert multipart_upload_id is not None, "what is kept in the store was opened there"
-        patience = self._gateway.streams.store_seconds
+        timeout = self._gateway.receiving.store_seconds
         try:
-            async with self._gateway.streams.senders.turn():
+            async with self._gateway.receiving.send_queue.admit():
                 return await self._gateway.store.upload_part(
                     key,
                     multipart_upload_id,
                     part_number,
                     pieces,
                     size_bytes=size_bytes,
-                    timeout_seconds=patience * WAIT_SHARE,
-                    total_wait_seconds=patience,
+                    timeout_seconds=timeout * WAIT_SHARE,
+                    total_wait_seconds=timeout,
                 )
-        except StoreIsSilent as exc:
+        except StoreNotResponding as exc:
             raise StoreUnavailable(operation="UploadPart", message="no answer to the parts before it") from exc
 
     def _check(self, chunk: bytes) -> None:
         """Stop receiving at the size limit, or when the upload was aborted, expired or claimed by another process."""
-        received = self._target.size_bytes if self._target else 0
+        received = self._sink.size_bytes if self._sink else 0
         if received + len(chunk) > self.limit:
             raise TooLarge(f"The file is larger than {self.limit} bytes.", max_size_bytes=self.limit)
         if self._heartbeat.lost:
@@ -149,16 +151,18 @@ class Reception:
         """Save progress and renew the right to receive, if bytes arrived or a quarter of the lease has passed."""
         now = asyncio.get_running_loop().time()
         seconds = now - self._reported_at
-        received = self._target.size_bytes if self._target else 0
+        received = self._sink.size_bytes if self._sink else 0
         if received == self._reported and seconds < self._gateway.policy.lease_seconds / 4:
             return None
         rate = smooth_rate(self._reported, self._rate, seconds, received)
-        if not await self._report(received, notify_watchers=True, bytes_per_second=rate):
+        if not await self._save_progress(received, notify_watchers=True, bytes_per_second=rate):
             return False
         self._reported, self._rate, self._reported_at = received, rate, now
         return True
 
-    async def _report(self, received: int, *, notify_watchers: bool, bytes_per_second: float | None = None) -> bool:
+    async def _save_progress(
+        self, received: int, *, notify_watchers: bool, bytes_per_second: float | None = None
+    ) -> bool:
         return await receiving.save_progress(
             self._gateway.database,
             self.upload.id,
@@ -176,36 +180,36 @@ class Reception:
 
     async def complete(self, principal: Principal) -> Upload:
         """Complete the upload after its last byte; raise Gone when this process no longer holds the claim."""
-        assert self._target is not None, "begun"
+        assert self._sink is not None, "the caller opened the sink first"
         await self._heartbeat.stop()
-        if self._target.size_bytes == 0:
+        if self._sink.size_bytes == 0:
             raise Malformed("The file is empty.")
         # No notification: watchers get the `completing` event next.
-        if not await self._report(self._target.size_bytes, notify_watchers=False):
+        if not await self._save_progress(self._sink.size_bytes, notify_watchers=False):
             raise Gone("The upload was aborted or has expired.", state=State.EXPIRED.value)
         named = None
-        if isinstance(self._target, StreamingPartsTarget):
-            named = [ClientPart(number, etag) for number, etag in enumerate(self._target.etags, 1)]
+        if isinstance(self._sink, StreamingPartsTarget):
+            named = [ClientPart(number, etag) for number, etag in enumerate(self._sink.etags, 1)]
         return await complete(self._gateway, principal, self.upload.id, named, receiver_token=self.token)
 
     async def close(self) -> None:
         """Stop the heartbeat and close the destination."""
         await self._heartbeat.stop()
-        if self._target is not None:
-            await self._target.aclose()
+        if self._sink is not None:
+            await self._sink.aclose()
 
-    async def give_up(self, reason: BaseException) -> Upload | None:
+    async def abort_or_release(self, reason: BaseException) -> Upload | None:
         """Clean up after a failure: abort an upload that nobody can continue, and release the claim of any other.
 
         Returns the upload when all its bytes are stored: another process will complete it. Runs to its end even when
         the request is cancelled. The sweep repeats steps that the database or the store refused.
         """
         with suppress(GatewayError):
-            upload = await asyncio.shield(self._gateway.work.start(self._give_up(reason)))
-            return upload if upload.state in _TO_BE_FINISHED else None
+            upload = await asyncio.shield(self._gateway.work.start(self._abort_or_release(reason)))
+            return upload if upload.state in _FILE_STORED_STATES else None
         return None
 
-    async def _give_up(self, reason: BaseException) -> Upload:
+    async def _abort_or_release(self, reason: BaseException) -> Upload:
         await self.close()
         if not self._ends_with_request:
             await receiving.release(self._gateway.database, self.upload.id, token=self.token)
