@@ -140,6 +140,6 @@ def world() -> World:
         feeds=unused,
         work=Work(),
         now=clock,
-        streams=unused,
+        receiving=unused,
     )
     return World(gateway, store, uploads, clock)
