@@ -44,9 +44,10 @@ class StoreReader:
     In a bucket that keeps versions every read names the version, so later writes have no effect.
     """
 
-    def __init__(self, store: S3Store, key: str, head: ObjectHead) -> None:
+    def __init__(self, store: S3Store, key: str, head: ObjectHead, *, upload_id: str = "") -> None:
         self._store = store
         self._key = key
+        self._upload_id = upload_id
         self.etag = head.etag
         self.version_id = lasting(head.version_id)
         self.size_bytes = head.size_bytes
@@ -61,7 +62,7 @@ class StoreReader:
         except StoreError as exc:
             if self.version_id is None or exc.status not in _REFUSALS:
                 raise
-            _warn(self._key, exc)
+            _warn(self._upload_id, exc)
             self.version_id = None
         return await self._get(start, length)
 
@@ -79,16 +80,16 @@ async def _open_object(gateway: Gateway, upload: Upload) -> StoreReader:
     except StoreError as exc:
         if version_id is None or exc.status not in _REFUSALS:
             raise
-        _warn(key, exc)
+        _warn(str(upload.id), exc)
         head = replace(await gateway.store.head_object(key, if_match=upload.observed_etag), version_id=None)
-    return StoreReader(gateway.store, key, head)
+    return StoreReader(gateway.store, key, head, upload_id=str(upload.id))
 
 
-def _warn(key: str, error: StoreError) -> None:
+def _warn(upload_id: str, error: StoreError) -> None:
     # Without that permission, or in a store without real versions, the ETag alone pins the content.
     logger.warning(
         "a read by version is refused (s3:GetObjectVersion?): what is checked is pinned by its ETag alone",
-        extra={"key": key, "error": str(error)},
+        extra={"upload_id": upload_id, "error": str(error)},
     )
 
 

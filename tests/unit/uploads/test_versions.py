@@ -83,7 +83,8 @@ async def test_where_reads_by_version_are_refused_the_etag_pins_the_content(
     assert {if_match for _, if_match in store.reads} == {ready.observed_etag}
     [record] = [one for one in caplog.records if "by version is refused" in one.message]
     assert record.levelno == logging.WARNING
-    assert record.__dict__["key"] == upload.object_key
+    assert record.__dict__["upload_id"] == str(upload.id)
+    assert upload.object_key not in str(record.__dict__)
     assert "AccessDenied" in record.__dict__["error"]
 
 

@@ -1,0 +1,144 @@
+"""Complete on behalf of a receiver: its own parts, its own right, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from gateway.domain.errors import PartsMismatch, WrongState
+from gateway.domain.parts import ClientPart
+from gateway.domain.transition import Transition
+from gateway.domain.upload import State, Upload
+from gateway.uploads import access
+from gateway.uploads.complete import complete
+from gateway.uploads.create import NewUpload, create
+from tests.unit.uploads.conftest import ACME, World, wav
+from tests.unit.uploads.memory_store import etag_of
+
+
+async def _unsized(world: World, *bodies: bytes) -> Upload:
+    upload = (await create(world.gateway, ACME, NewUpload("a.wav", None))).upload
+    world.store.multiparts[str(upload.multipart_upload_id)].parts = dict(enumerate(bodies, 1))
+    return upload
+
+
+async def test_only_the_receiver_completes_while_it_receives(world: World) -> None:
+    """Without its token, and with another one, the call is refused and names the state."""
+    upload = await _unsized(world, wav())
+    token = uuid4()
+    assert await world.uploads.claim_receiver(upload.id, token=token, seconds=30)
+    for other in (None, uuid4()):
+        with pytest.raises(WrongState, match=r"The gateway is still receiving or copying the file\.") as raised:
+            await complete(world.gateway, ACME, upload.id, receiver_token=other)
+        assert raised.value.fields == {"state": "uploading"}
+    final = await complete(world.gateway, ACME, upload.id, receiver_token=token)
+    assert (final.state, final.receiver_token) == (State.READY, None)
+
+
+async def test_a_receivers_claim_that_another_took_over_completes_nothing(world: World) -> None:
+    """Between load and claim the right went to another process: the row is compared again at the claim."""
+    upload = await _unsized(world, wav())
+    token, later = uuid4(), uuid4()
+    assert await world.uploads.claim_receiver(upload.id, token=token, seconds=30)
+
+    async def take_over() -> None:
+        world.clock.move(31)
+        assert await world.uploads.claim_receiver(upload.id, token=later, seconds=30)
+
+    world.store.before["ListParts"] = take_over
+    with pytest.raises(WrongState, match="receiving"):
+        await complete(world.gateway, ACME, upload.id, receiver_token=token)
+    assert world.row(upload.id).receiver_token == later
+
+
+async def test_a_receiver_counts_only_the_parts_that_it_sent(world: World) -> None:
+    """Parts after them were left by an earlier sender of a larger file."""
+    body = wav()
+    upload = await _unsized(world, body, b"left by another sender")
+    token = uuid4()
+    assert await world.uploads.claim_receiver(upload.id, token=token, seconds=30)
+    sent = [ClientPart(1, etag_of(body))]
+    final = await complete(world.gateway, ACME, upload.id, sent, receiver_token=token)
+    assert (final.state, final.observed_size_bytes) == (State.READY, len(body))
+
+
+async def test_a_client_names_every_part(world: World) -> None:
+    """Without a receiver a part that the client does not name is a difference, never left out."""
+    body = wav()
+    upload = await world.created(body)
+    etags = world.put(upload, body)
+    with pytest.raises(PartsMismatch) as raised:
+        await complete(world.gateway, ACME, upload.id, [ClientPart(n, etags[n - 1]) for n in (1, 2)])
+    assert raised.value.detail != PartsMismatch().detail
+    assert list(raised.value.fields.values()) == [[3]]
+
+
+async def test_parts_of_exactly_the_limit_are_assembled(world: World) -> None:
+    """The limit itself is accepted; gaps are still found there."""
+    upload = await _unsized(world, wav(10_000))
+    assert (await complete(world.gateway, ACME, upload.id)).state is State.READY
+    gap = await _unsized(world)
+    world.store.multiparts[str(gap.multipart_upload_id)].parts = {2: bytes(10_000)}
+    with pytest.raises(PartsMismatch):
+        await complete(world.gateway, ACME, gap.id)
+
+
+async def test_the_job_for_a_crash_runs_just_after_the_lease(world: World) -> None:
+    """A second after it: earlier it could take nothing over, later the client waits."""
+    upload = await world.sent(wav())
+    await complete(world.gateway, ACME, upload.id)
+    [(_, _, run_at)] = world.uploads.jobs
+    assert run_at == world.clock() + timedelta(seconds=world.gateway.policy.lease_seconds + 1)
+
+
+async def test_each_step_leaves_a_whole_lease(world: World) -> None:
+    """After the claim and after the assembly the process has all of `lease_seconds`."""
+    upload = await world.sent(wav())
+    leases = []
+
+    async def look() -> None:
+        lease_until = world.row(upload.id).lease_until
+        leases.append(lease_until - world.clock() if lease_until else None)
+
+    world.store.before["CompleteMultipartUpload"] = look
+    world.store.before["HeadObject"] = look
+    await complete(world.gateway, ACME, upload.id)
+    assert leases == [timedelta(seconds=30)] * 2
+
+
+async def test_the_row_knows_the_object_before_it_is_read(world: World) -> None:
+    """The ETag of the assembly pins every later read, also of another process."""
+    upload = await world.sent(wav())
+    etags = []
+
+    async def look() -> None:
+        etags.append(world.row(upload.id).observed_etag)
+
+    world.store.before["HeadObject"] = look
+    ready = await complete(world.gateway, ACME, upload.id)
+    assert etags == [ready.observed_etag]
+
+
+async def test_a_call_that_finds_the_upload_claimed_waits_for_an_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload that is opened again ends the wait at once: its caller has to act."""
+    monkeypatch.setattr(access, "RECHECK_SECONDS", 60.0)
+    upload = await world.sent(wav())
+
+    async def claim_first() -> None:
+        claim = Transition(State.UPLOADING, State.COMPLETING, lease_token=uuid4(), lease_seconds=30)
+        assert await world.uploads.apply(upload.id, claim) is not None
+
+    world.store.before["ListParts"] = claim_first
+    call = asyncio.create_task(complete(world.gateway, ACME, upload.id, budget_seconds=60.0))
+    while world.row(upload.id).state is not State.COMPLETING:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert not call.done()
+    assert await world.uploads.apply(upload.id, Transition(State.COMPLETING, State.UPLOADING)) is not None
+    with pytest.raises(PartsMismatch, match="Complete the upload again"):
+        await asyncio.wait_for(call, 10)
