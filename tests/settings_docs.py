@@ -92,7 +92,9 @@ def command(entry: Entry) -> str:
         value = f"'{EXAMPLES[entry.name]}'"
     elif entry.name.endswith("_SECRET"):
         value = "$(openssl rand -hex 32)"
-    elif entry.name.endswith(("_KEY_ID", "_ACCESS_KEY", "_TOKEN", "_PREVIOUS")):
+    elif entry.name.endswith("_PREVIOUS"):
+        value = f'"${entry.name.removesuffix("_PREVIOUS")}"'
+    elif entry.name.endswith(("_KEY_ID", "_ACCESS_KEY", "SESSION_TOKEN")):
         value = "…"
     else:
         value = entry.default
@@ -106,7 +108,6 @@ def page() -> str:
         "",
         "```sh",
         "export MAX_FILE_SIZE=2GiB GATEWAY_UPLOAD_SECONDS=2d",
-        "gateway serve",
         "```",
         "",
         "Settings come from the environment, or from a file `.env` in the folder where the program starts. The",

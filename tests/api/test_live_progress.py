@@ -20,6 +20,7 @@ from gateway.database import receiving
 from gateway.settings import Settings
 from tests.api.conftest import MIB, gather, large_mp3, mp3_bytes
 from tests.api.live import LiveApi, Seen, Stream, eventually, of, serve, watching
+from tests.docs_blocks import blocks_of
 
 
 @pytest_asyncio.fixture
@@ -75,6 +76,8 @@ async def test_progress_is_what_the_store_holds(api: LiveApi) -> None:
         await api.complete(created)
         assert [one.event for one in await stream.rest()][-1] == "ready"
     assert half.id is None
+    [shown] = [block for block in blocks_of("docs/watching.md") if block.text.startswith("event: progress\n")]
+    assert set(json.loads(shown.text.partition("data: ")[2])) == set(half.data)
     assert half.data["size_bytes"] == 12 * MIB
     assert half.data["parts"] == 1
     assert half.data["bytes_per_second"] > 0

@@ -23,19 +23,18 @@ from gateway.client import AsyncClient, Client, RemoteFile
 from gateway.client.sync.upload_tokens import UploadTokens
 from gateway.client.sync.webhooks import Webhooks
 from gateway.dev.store import StoreServer
+from tests.docs_blocks import blocks_of
 from tests.e2e.stack import Stack, client_environment, running_gateway
 from tests.processes import make_mp3
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
-BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = [(block.language, block.text) for block in blocks_of("docs/client.md") if block.language in ("python", "sh")]
 PYTHON = "\n".join(text for language, text in BLOCKS if language == "python")
 SETTINGS = {
     "GATEWAY_TOKEN_SECRET": "t" * 32,
     "GATEWAY_WEBHOOK_SECRET": "w" * 32,
     "GATEWAY_WEBHOOK_PRIVATE_HOSTS": "true",
 }
-# What the page calls its files and servers, and what they are here.
-INSTALLED = f"{sys.executable} -c 'from importlib.metadata import version; version(\"upload-gateway\")'"
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,6 @@ def other_uploads(stack: Stack, folder: Path) -> Iterator[None]:
 def test_examples_run(stack: Stack, folder: Path, language: str, example: str) -> None:
     """Each block runs against a real gateway once it has a real address and key, and prints nothing but results."""
     program = example.replace("https://uploads.example.com", stack.url).replace("gw_…", stack.key)
-    program = program.replace("pip install upload-gateway", INSTALLED)
     command = [sys.executable, "-c"] if language == "python" else ["bash", "-euo", "pipefail", "-c"]
     environment = client_environment(stack, folder)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -137,3 +135,16 @@ def test_every_error_is_described() -> None:
         with contextlib.suppress(TypeError):
             if issubclass(getattr(package, name), Exception):
                 assert re.search(rf"\b{name}\b", PAGE.split("### Errors")[1])
+
+
+def test_tree_of_errors_is_theirs() -> None:
+    """The tree of the page is the tree of the classes."""
+    [tree] = [block for block in blocks_of("docs/client.md") if block.text.startswith("ClientError\n")]
+    parents: list[str] = []
+    for line in tree.text.splitlines():
+        name = re.search(r"[A-Za-z]\w+", line)
+        assert name is not None
+        depth = name.start() // 4
+        above = tuple(getattr(package, parent) for parent in reversed(parents[:depth]))
+        assert getattr(package, name[0]).__mro__[1 : depth + 1] == above, name[0]
+        parents = [*parents[:depth], name[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from gateway.dev import minio
 from gateway.dev.processes import StackError, free_ports
 from gateway.dev.store import StoreServer
 from tests.conftest import boto3_client, missing, store_settings
+from tests.docs_blocks import blocks_of
 from tests.processes import Process, make_mp3
 
 SECRET = secrets.token_urlsafe(32)
@@ -28,11 +30,10 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def telling_store(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[StoreServer]:
     """Run a MinIO that has the gateway as a target of its events, as docs/uppy.md says."""
-    environment = {
-        "MINIO_NOTIFY_WEBHOOK_ENABLE_gateway": "on",
-        "MINIO_NOTIFY_WEBHOOK_ENDPOINT_gateway": f"http://127.0.0.1:{port}/store-events",
-        "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_gateway": f"Bearer {SECRET}",
-    }
+    [shown] = [block.text for block in blocks_of("docs/uppy.md") if block.text.startswith("MINIO_NOTIFY_WEBHOOK")]
+    printed = shown.replace("https://uploads.example.com", f"http://127.0.0.1:{port}")
+    lines = shlex.split(printed.replace("$GATEWAY_STORE_EVENTS_SECRET", SECRET))
+    environment = dict(line.split("=", 1) for line in lines)
     try:
         server = minio.start(tmp_path_factory.mktemp("minio"), environment=environment)
     except StackError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import importlib
 import pkgutil
 import re
@@ -11,7 +13,7 @@ import gateway
 from gateway.cli.main import COMMANDS
 from gateway.domain.errors import GatewayError
 from gateway.domain.rejection import RejectionCode
-from tests.docs_blocks import ELSEWHERE, PICTURE, elsewhere, every_block
+from tests.docs_blocks import ELSEWHERE, FRAGMENT, MAKE, PICTURE, elsewhere, every_block, has_a_way
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -113,6 +115,11 @@ def test_decisions_are_numbered_without_holes_and_listed() -> None:
     assert [name for name in names if f"({name})" not in index] == []
 
 
+def test_every_block_is_run_or_listed() -> None:
+    """A block in a language that nothing runs is listed with the test that covers it."""
+    assert [f"{block} {block.language}" for block in every_block() if not has_a_way(block)] == []
+
+
 def test_every_listed_block_and_its_test_exist() -> None:
     """An entry of the list names one block (or says that it means many), and a test that is there."""
     for entry in ELSEWHERE:
@@ -131,3 +138,47 @@ def test_pictures_have_no_commands() -> None:
         assert block.language == "text", f"{block} is labelled {block.language}"
         assert re.search("[─│├└▶┌]", block.text), f"{block} is no picture"
         assert not re.search(r"^ *(\$ |make |curl |gateway \w|pip )", block.text, re.MULTILINE), f"{block} has commands"
+
+
+def test_every_make_target_and_test_of_a_block_exists() -> None:
+    """A block that runs tests or writes files names targets of the Makefile and tests that are there."""
+    listed = [block for block in every_block() if (entry := elsewhere(block)) and entry.test == MAKE]
+    lines = {(str(block), line.partition("#")[0].strip()) for block in listed for line in block.text.splitlines()}
+    targets = {line.split()[1] for _, line in lines if line.startswith("make ")}
+    known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets <= set(known), targets - set(known)
+    for block, line in lines:
+        assert line.startswith(("make ", ".venv/bin/python -m pytest ")), f"{block}: {line}"
+        for path in re.findall(r"\btests/[\w/.]+", line):
+            assert (ROOT / path).exists(), f"{block}: {path}"
+
+
+def test_every_name_of_a_recipe_is_in_its_module() -> None:
+    """A fragment uses names of the module that it is for, of the named function, or its own."""
+    fragments = [block for block in every_block() if (entry := elsewhere(block)) and entry.test == FRAGMENT]
+    assert len(fragments) > 5
+    for block in fragments:
+        place = re.match(r"# (gateway/[\w/]+)\.py(?:, in (\w+))?", block.text)
+        assert place is not None, block
+        tree = ast.parse(f"{{\n{block.text}}}" if re.search(r'^"\w+": ', block.text, re.MULTILINE) else block.text)
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        own |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+        missing = names - own - set(dir(builtins)) - _names_for(place[1], place[2])
+        assert missing == set(), f"{block}: {place[1]} has no {missing}"
+
+
+def _names_for(module: str, function: str | None) -> set[str]:
+    """Return the names of a module and of one of its functions; a new module imports as its neighbours do."""
+    path = ROOT / f"{module}.py"
+    modules = [path] if path.exists() else [*path.parent.glob("*.py")]
+    found: set[str] = set()
+    for one in modules:
+        module_name = ".".join(one.relative_to(ROOT).with_suffix("").parts)
+        found |= set(vars(importlib.import_module(module_name)))
+    if function:
+        value = getattr(importlib.import_module(module.replace("/", ".")), function)
+        code = getattr(value, "__code__", None)
+        found |= set(code.co_varnames) if code else set(dir(value))
+    return found

@@ -130,6 +130,25 @@ def test_page_of_the_documentation_uploads(
     assert stored_sha256(s3, BUCKET, upload["object_key"]) == sha256_of(file)
 
 
+def test_page_watches_an_upload(page: Page, gateway: Gateway, media: Callable[[int], Path]) -> None:
+    """The function of "Watch uploads" tells a page of the gateway's origin each event up to the last one."""
+    body = media(1000).read_bytes()
+    [function] = blocks("watching.md", "js")
+    start = "const start = (id, key) => watchUpload(id, `Bearer ${key}`, (name) => names.push(name))"
+    # A page of an application behind the gateway's own address: the function's addresses have no host.
+    html = f"<!doctype html><script>{function}\nconst names = []\n{start}</script>"
+    page.route(f"{gateway.address}/watch", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(f"{gateway.address}/watch")
+    with gateway.api() as api:
+        created = api.post("/v1/uploads", json={"filename": "talk.wav", "size_bytes": len(body)}).json()
+        page.evaluate("([id, key]) => start(id, key)", [created["upload_id"], gateway.key])
+        [part] = created["parts"]
+        httpx.put(part["url"], content=body, headers=part["headers"], trust_env=False).raise_for_status()
+        api.post(f"/v1/uploads/{created['upload_id']}/complete").raise_for_status()
+    until(lambda: page.evaluate("names.includes('ready')"))
+    assert [name for name in page.evaluate("names") if name != "progress"] == ["completing", "validating", "ready"]
+
+
 def test_types_are_those_of_the_module() -> None:
     """What an application in TypeScript writes type-checks, and its mistakes do not."""
     compiler = NODE_MODULES / ".bin/tsc"
