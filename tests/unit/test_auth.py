@@ -21,6 +21,7 @@ def test_a_key_of_ones_own_has_an_id_too() -> None:
     """A development key may be any text; its id says nothing of it."""
     key = parse_key("my-own-dev-key")
     assert key.key_id.startswith("own")
+    assert len(key.key_id) == 13
     assert "my" not in key.key_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -84,13 +85,25 @@ def test_a_token_for_some_files_has_ten_creates_for_each(max_files: int, creates
         _check(Usage(creates=most), Ceiling(creates=creates), "token", max_files=max_files)
 
 
-@pytest.mark.parametrize(("time", "seconds"), [
+@pytest.mark.parametrize(("now", "seconds"), [
     (datetime(2026, 1, 1, tzinfo=UTC), 86_400),
     (datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC), 1),
     (datetime(2026, 1, 1, 23, 59, 59, 900_000, tzinfo=UTC), 1),
     (datetime(2026, 1, 1, 22, 30, 1, 500, tzinfo=UTC), 5398),
+    (datetime(2026, 1, 1, 12, 0, 0, 1, tzinfo=UTC), 43_199),
     (datetime(2026, 1, 2, 0, 30, tzinfo=timezone(timedelta(hours=1))), 1800),
 ])  # fmt: skip
-def test_a_day_ends_at_midnight_in_utc(time: datetime, seconds: int) -> None:
+def test_a_day_ends_at_midnight_in_utc(now: datetime, seconds: int) -> None:
     """Whatever the zone of the clock; never in less than a second."""
-    assert seconds_to_midnight(time) == seconds
+    assert seconds_to_midnight(now) == seconds
+
+
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day is UTC's on every replica."""
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            assert seconds_to_midnight(NOW) == 3600
+    finally:
+        time.tzset()

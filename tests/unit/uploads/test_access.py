@@ -18,13 +18,13 @@ from tests.unit.uploads.conftest import ACME, OTHER, World, wav
 
 
 async def test_pages_are_newest_first_and_end_with_no_cursor(world: World) -> None:
-    """Five uploads are pages of two, two and one; the cursor of each page starts the next one."""
+    """Five uploads are pages of three and two; the cursor of each page starts the next one."""
     made = sorted([(await world.created(wav())).id for _ in range(5)])
     pages, before = [], None
-    for _ in range(3):
-        page, before = await list_page(world.gateway, ACME, state=None, before=before, limit=2)
+    for _ in range(2):
+        page, before = await list_page(world.gateway, ACME, state=None, before=before, limit=3)
         pages.append([upload.id for upload in page])
-    assert pages == [made[4:2:-1], made[2:0:-1], made[:1]]
+    assert pages == [made[4:1:-1], made[1::-1]]
     assert before is None
     page, before = await list_page(world.gateway, ACME, state=None, before=None, limit=5)
     assert (len(page), before) == (5, None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.errors import Gone, NotFound, PartsMismatch, TooLarge, WrongState
 from gateway.domain.parts import S3_MIN_PART_SIZE
 from gateway.domain.upload import State, Upload
 from gateway.maintenance.sweep import expire
+from gateway.storage.errors import StoreUnavailable
 from gateway.uploads.abort import abort
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
@@ -164,6 +167,28 @@ async def test_parts_over_the_limit_are_rejected_and_not_aborted(world: World) -
     _parts(world, upload).parts[1] = bytes(10_001)
     assert await end_oversized(world.gateway, upload)
     assert world.row(upload.id).rejection_code == "file_too_large"
+
+
+async def test_an_oversized_upload_stays_marked_while_the_store_fails(world: World) -> None:
+    """It is aborted all the same, and the sweeper removes its parts."""
+    upload = await world.created(wav())
+    _parts(world, upload).earlier_bytes = 10 * S3_MIN_PART_SIZE
+
+    async def fail() -> None:
+        raise StoreUnavailable
+
+    world.store.before["AbortMultipartUpload"] = fail
+    with pytest.raises(StoreUnavailable):
+        await end_oversized(world.gateway, upload)
+    assert (world.row(upload.id).state, world.uploads.cleanup_pending) == (State.ABORTED, {upload.id})
+
+
+async def test_an_upload_that_the_store_does_not_know_yet_is_not_measured(world: World) -> None:
+    """There is nothing to ask for."""
+    intent = replace(await world.created(wav()), multipart_upload_id=None)
+    calls = len(world.store.calls)
+    assert not await end_oversized(world.gateway, intent)
+    assert len(world.store.calls) == calls
 
 
 async def test_an_upload_that_is_not_open_is_not_measured(world: World) -> None:

@@ -67,6 +67,15 @@ async def test_after_a_lost_answer_the_version_is_found(world: World, store: Ver
     with pytest.raises(Unavailable):
         await complete(world.gateway, ACME, upload.id)
     world.clock.move(1)
+
+    async def forge() -> None:
+        store.put(upload.object_key, wav(2600))
+
+    async def forge_next() -> None:
+        store.before["HeadObject"] = forge
+
+    # Between the look for the object and its check another content is written over it.
+    store.before["HeadObject"] = forge_next
     ready = await complete(world.gateway, ACME, upload.id)
     assert (ready.state, ready.observed_version_id) == (State.READY, "v1")
 
