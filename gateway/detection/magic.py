@@ -54,6 +54,14 @@ NAMES: dict[str, frozenset[str]] = {
     "gif": frozenset((".gif", "image/gif")),
     "webp": frozenset((".webp", "image/webp")),
     "heif": frozenset((".heic", ".heif", ".avif", "image/heic", "image/heif", "image/avif")),
+    "wavpack": frozenset((".wv", ".wvp", "audio/x-wavpack", "audio/wavpack")),
+    "voc": frozenset((".voc", "audio/voc", "audio/x-voc")),
+    "dsf": frozenset((".dsf", "audio/x-dsf")),
+    "sphere": frozenset((".nist", ".sph", "audio/x-nist")),
+    "ivf": frozenset((".ivf", "video/x-ivf")),
+    "dts": frozenset((".dts", "audio/vnd.dts")),
+    "gsm": frozenset((".gsm",)),
+    "annexb": frozenset((".h264", ".264", "video/h264")),
     "mpeg-ts": frozenset((".ts", ".m2ts", "video/mp2t")),
 }
 # With an ID3 tag or the sync bytes of ADTS, puremagic always answers MP3.
@@ -75,6 +83,14 @@ MAY_BE_SILENT: dict[str, str] = {
     "aac": "it has no row for LOAS, and none for ADTS cut out of a stream",
     "ac3": "its row wants the sync word at the first byte",
     "wav": "it has no row for Sony Wave64",
+    "wavpack": "it knows it by the first bytes alone",
+    "voc": "2.x names it by another type",
+    "dsf": "it has no row for such files",
+    "sphere": "it has no row for such files",
+    "ivf": "it has no row for such files",
+    "dts": "its rows want the big-endian sync word at the first byte",
+    "gsm": "it has no first bytes of its own",
+    "annexb": "it has no row for such files",
     "heif": "it lists some major brands, and takes others for MP4",
 }
 

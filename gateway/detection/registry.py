@@ -10,20 +10,27 @@ from gateway.detection.foreign import advice_for
 from gateway.detection.formats import (
     aac,
     amr,
+    annexb,
     asf,
     avi,
     documents,
+    dsf,
     ebml,
     elementary,
     flac,
     flv,
+    gsm,
     iff,
     images,
     isobmff,
+    ivf,
     mpeg_ps,
     mpeg_ts,
     ogg,
     riff,
+    sphere,
+    voc,
+    wavpack,
 )
 from gateway.detection.source import Source
 from gateway.detection.verdict import Kind, Look, Refused, Structure
@@ -42,7 +49,27 @@ class _Format(Protocol):
 
 
 # Formats with a signature at byte 0; the others are found by their frames and strides.
-_BY_HEADER: tuple[_Format, ...] = (riff, avi, isobmff, ebml, ogg, flac, asf, iff, flv, amr, mpeg_ps, aac, images)
+_BY_HEADER: tuple[_Format, ...] = (
+    riff,
+    avi,
+    isobmff,
+    ebml,
+    ogg,
+    flac,
+    asf,
+    iff,
+    flv,
+    amr,
+    mpeg_ps,
+    aac,
+    images,
+    wavpack,
+    voc,
+    dsf,
+    sphere,
+    ivf,
+    annexb,
+)
 _MAY_BEGIN: dict[str, Kind] = {DOCUMENT: "document", ARCHIVE: "archive"}
 
 
@@ -67,7 +94,8 @@ def _media(source: Source, head: bytes) -> Look[Structure | None]:
     for module in _BY_HEADER:
         if module.looks_like(head):
             return (yield from module.look(source))
-    return (yield from mpeg_ts.look(source)) or (yield from elementary.look(source))
+    found = (yield from gsm.look(source)) if head and head[0] >> 4 == gsm.MARK else None
+    return found or (yield from mpeg_ts.look(source)) or (yield from elementary.look(source))
 
 
 def _by_magic(head: bytes, allowed: frozenset[Kind]) -> Structure:

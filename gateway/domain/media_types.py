@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 OCTET_STREAM = "application/octet-stream"
 # Extensions that may be uploaded unless the settings say otherwise.
 AUDIO_EXTENSIONS = (
-    "3ga", "aac", "ac3", "adts", "aif", "aifc", "aiff", "amr", "au", "awb", "caf", "eac3", "ec3", "flac", "latm", "m4a",
-    "m4b", "m4r", "mka", "mp1", "mp2", "mp3", "mpga", "oga", "ogg", "opus", "qta", "snd", "spx", "w64", "wav", "weba",
-    "wma",
+    "3ga", "aac", "ac3", "adts", "aif", "aifc", "aiff", "amr", "au", "awb", "caf", "dsf", "dts", "eac3", "ec3", "flac",
+    "gsm", "latm", "m4a", "m4b", "m4r", "mka", "mp1", "mp2", "mp3", "mpga", "nist", "oga", "ogg", "opus", "qta", "snd",
+    "sph", "spx", "voc", "w64", "wav", "weba", "wma", "wv",
 )  # fmt: skip
 VIDEO_EXTENSIONS = (
-    "3g2", "3gp", "3gpp", "3gpp2", "asf", "avi", "f4v", "flv", "m2t", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg",
-    "mpg", "mts", "ogv", "qt", "ts", "vob", "webm", "wmv",
+    "264", "3g2", "3gp", "3gpp", "3gpp2", "asf", "avi", "f4v", "flv", "h264", "ivf", "m2t", "m2ts", "m2v", "m4v", "mkv",
+    "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "qt", "ts", "vob", "webm", "wmv",
 )  # fmt: skip
 # Types that a client sends when it does not know: they declare nothing.
 UNDECLARED = frozenset(
@@ -203,6 +203,18 @@ FAMILIES: tuple[Family, ...] = (
         },
         "RFC 3555 (mp2t); IANA gives .mts to model/vnd.mts, which browsers declare for camcorder files",
     ),
+    Family("wavpack", {"wv": ("audio/x-wavpack", "audio/wavpack")}, "wavpack.com, file_format.txt; not registered"),
+    Family("voc", {"voc": ("audio/x-voc", "audio/voc")}, "Creative Labs, Creative Voice File; not registered"),
+    Family("dsf", {"dsf": ("audio/x-dsf", "audio/dsf", "audio/dsd")}, "Sony, DSF File Format; not registered"),
+    Family(
+        "sphere",
+        {"sph": ("audio/x-nist-sphere", "audio/x-nist"), "nist": ("audio/x-nist-sphere", "audio/x-nist")},
+        "NIST, SPHERE 2.6; not registered",
+    ),
+    Family("dts", {"dts": ("audio/vnd.dts", "audio/vnd.dts.hd", "audio/x-dts")}, "IANA audio/vnd.dts"),
+    Family("gsm", {"gsm": ("audio/x-gsm", "audio/gsm")}, "RFC 3551, 4.5.8.1; the file is not registered"),
+    Family("ivf", {"ivf": ("video/x-ivf",)}, "WebM Project, libvpx; not registered"),
+    Family("annexb", {"h264": ("video/H264",), "264": ("video/H264",)}, "RFC 6184 (H264)"),
     Family("png", {"png": ("image/png",)}, "IANA image/png (W3C PNG)"),
     Family("jpeg", {"jpg": ("image/jpeg", "image/jpg"), "jpeg": ("image/jpeg", "image/jpg")}, "RFC 2045"),
     Family("gif", {"gif": ("image/gif",)}, "RFC 2045"),
@@ -268,6 +280,14 @@ _COMMON: dict[str, tuple[str, str, str]] = {
     "eac3": ("an E-AC-3 file", "eac3", "eac3"),
     "mpg": ("an MPEG film", "mpg", "mpg"),
     "ts": ("an MPEG transport stream", "ts", "ts"),
+    "wv": ("a WavPack file", "wv", "wv"),
+    "voc": ("a Creative Voice file", "voc", "voc"),
+    "dsf": ("a DSF file", "dsf", "dsf"),
+    "sph": ("a NIST SPHERE file", "sph", "sph"),
+    "dts": ("a DTS file", "dts", "dts"),
+    "gsm": ("a GSM recording", "gsm", "gsm"),
+    "ivf": ("an IVF film", "ivf", "ivf"),
+    "h264": ("a bare H.264 film", "h264", "h264"),
 }
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from gateway.detection.formats.bits import BitReader
+from gateway.detection.formats.frames import EMPTY
+from gateway.detection.verdict import Structure, Track
 
 # Sync words of 16-bit streams, big and little endian. Streams of 14-bit words exist on CDs alone.
 BIG, LITTLE = b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80"
+_EXTENSION = b"\x64\x58\x20\x25"
 HEADER = 16
 # Table 5-5: samples a second by code, 0 for codes that are not valid.
 _RATES = (0, 8_000, 16_000, 32_000, 0, 0, 11_025, 22_050, 44_100, 0, 0, 12_000, 24_000, 48_000, 96_000, 192_000)
@@ -31,6 +34,34 @@ def _fields(data: bytes) -> tuple[int, int, int, int] | None:
     if not whole or not rate or low == 3 or mode >= len(_CHANNELS) or (is_normal and short != 31):
         return None
     return length + 1, 32 * (blocks + 1), _CHANNELS[mode] + (low > 0), rate
+
+
+def frame(data: bytes) -> tuple[int, object] | None:
+    """Return length and what stays the same of the core frame or extension at the start of the bytes."""
+    if data[:4] == _EXTENSION and len(data) >= HEADER:
+        return _extension_bytes(data), EMPTY
+    found = _fields(data)
+    return (found[0], ("dts", found[1], found[3])) if found else None
+
+
+def _extension_bytes(data: bytes) -> int:
+    """Return the length of an extension substream (DTS-HD), which follows the core frame that it belongs to (7.4.1)."""
+    bits = BitReader(data[4:HEADER])
+    bits.skip(8 + 2)
+    is_long = bits.take(1)
+    bits.skip(12 if is_long else 8)
+    return bits.take(20 if is_long else 16) + 1
+
+
+def samples_of(data: bytes) -> int:
+    """Return samples of a channel in the frame at the start of the bytes."""
+    found = _fields(data)
+    return found[1] if found else 0
+
+
+def structure() -> Structure:
+    """Describe a DTS stream; its frames state channels and rate, and nothing states how long it is."""
+    return Structure("dts", "dts", "audio/vnd.dts", "audio", (Track("audio", "dts"),))
 
 
 def facts(data: bytes) -> tuple[str, int, int] | None:

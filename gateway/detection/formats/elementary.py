@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.detection.foreign import advice_for
-from gateway.detection.formats import aac, ac3, mpeg_audio
+from gateway.detection.formats import aac, ac3, dts, mpeg_audio
 from gateway.detection.formats.endings import Ending, find_end
 from gateway.detection.formats.frames import ENOUGH, HEADER, Chain, FrameHeader, follow
 from gateway.detection.formats.payload import SPAN, holds_text, refuse_lines, refuse_text
@@ -25,7 +25,14 @@ _HEADERS: dict[int, tuple[FrameHeader, ...]] = {
     0xFF: (mpeg_audio.frame, aac.adts),
     0x0B: (ac3.frame,),
     0x56: (aac.loas,),
+    0x7F: (dts.frame,),
+    0xFE: (dts.frame,),
 }
+
+
+_FACTS = {aac.adts: aac.adts_facts, aac.loas: aac.latm_facts, ac3.frame: ac3.facts, dts.frame: dts.facts}
+# One access unit of AAC; a LOAS frame holds one.
+_LOAS_SAMPLES = 1024
 
 
 def look(source: Source) -> Look[Structure | None]:
@@ -85,11 +92,13 @@ def _proves(source: Source, chain: Chain, parse: FrameHeader) -> Look[bool]:
 
 
 def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structure]:
-    ending = yield from find_end(source, chain, parse, "MP3" if parse is mpeg_audio.frame else "AAC or AC-3")
+    ending = yield from find_end(source, chain, parse, "MP3" if parse is mpeg_audio.frame else "AAC, AC-3 or DTS")
     if parse is mpeg_audio.frame:
         found = yield from mpeg_audio.describe(source, chain)
     elif parse is ac3.frame:
         found = ac3.structure(chain.first)
+    elif parse is dts.frame:
+        found = dts.structure()
     else:
         found = aac.adts_structure() if parse is aac.adts else aac.loas_structure()
     yield from refuse_text(source, chain.start, found.container)
@@ -100,7 +109,7 @@ def _describe(source: Source, chain: Chain, parse: FrameHeader) -> Look[Structur
 def _with_facts(source: Source, chain: Chain, parse: FrameHeader, ending: Ending, found: Structure) -> Look[Structure]:
     """Add channels, rate and duration: stated by an info frame, counted where all frames were read, else estimated."""
     head = yield from source.at(chain.start, HEADER)
-    facts = aac.adts_facts(head) if parse is aac.adts else ac3.facts(head) if parse is ac3.frame else None
+    facts = _FACTS[parse]((yield from source.at(chain.start, 64))) if parse in _FACTS else None
     if facts:
         track = replace(found.tracks[0], channels=facts[1] or None, sample_rate_hz=facts[2] or None)
         found = replace(found, tracks=(track,))
@@ -133,7 +142,9 @@ def _samples(head: bytes, parse: FrameHeader) -> int:
         return mpeg_audio.samples_of(head)
     if parse is aac.adts:
         return 1024 * (1 + (head[6] & 3))
-    return ac3.samples_of(head) if parse is ac3.frame else 0
+    if parse is dts.frame:
+        return dts.samples_of(head)
+    return ac3.samples_of(head) if parse is ac3.frame else _LOAS_SAMPLES
 
 
 def _count(source: Source, chain: Chain, parse: FrameHeader, ending: Ending) -> tuple[float, bool]:

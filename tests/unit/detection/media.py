@@ -105,16 +105,22 @@ RECIPES: tuple[Recipe, ...] = (
     _recipe("x.asf", "asf", "video/x-ms-wmv", AV, "-c:v msmpeg4 -c:a wmav1"),
     _recipe("x.flv", "flv", "video/x-flv", AV, "-c:v flv -c:a libmp3lame -ar 44100"),
     _recipe("h264.flv", "flv", "video/x-flv", AV, H264),
+    _recipe("x.wv", "wavpack", "audio/x-wavpack", TONE),
+    _recipe("x.voc", "voc", "audio/x-voc", SPEECH, "-c:a pcm_u8"),
+    _recipe("s16.voc", "voc", "audio/x-voc", TONE, "-c:a pcm_s16le"),
+    _recipe("vp8.ivf", "ivf", "video/x-ivf", PICTURES, "-c:v libvpx -deadline realtime"),
+    _recipe("vp9.ivf", "ivf", "video/x-ivf", PICTURES, "-c:v libvpx-vp9 -deadline realtime"),
+    _recipe("x.dts", "dts", "audio/vnd.dts", TONE, "-c:a dca -strict -2"),
+    _recipe("x.h264", "annexb", "video/H264", PICTURES, "-c:v libx264 -preset ultrafast"),
 )
 _PICTURES_INSIDE = {recipe.name for recipe in RECIPES if PICTURES[-1] in recipe.arguments}
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 # Formats with sound or pictures that are not among those the gateway knows.
 UNKNOWN = (
     _recipe("x.mxf", "", "", PICTURES, "-c:v mpeg2video"),
-    _recipe("x.ivf", "", "", PICTURES, "-c:v libvpx -deadline realtime"),
     _recipe("x.nut", "", "", PICTURES, "-c:v mpeg4"),
-    _recipe("x.h264", "", "", PICTURES, "-c:v libx264 -preset ultrafast"),
-    _recipe("x.voc", "", "", SPEECH, "-c:a pcm_u8"),
+    _recipe("x.hevc", "", "", PICTURES, "-c:v libx265 -preset ultrafast -x265-params log-level=0"),
+    _recipe("x.tta", "", "", TONE, "-c:a tta"),
     _recipe("x.swf", "", "", PICTURES, "-c:v flv"),
 )
 IMAGES = {

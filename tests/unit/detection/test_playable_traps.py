@@ -232,8 +232,8 @@ def test_i12_a_cut_file_says_so(name: str) -> None:
     ("head", "sentence"),
     [
         (b"\x03ds2", "This is an Olympus DS2 dictation, which is not accepted here. Export it as WAV."),
-        (b"wvpk", "This is a WavPack file, which is not accepted here. Export it as WAV or FLAC."),
-        (b"DKIF", "This is an IVF film, which is not accepted here. Export it as WebM or MP4."),
+        (b"MPCK", "This is a Musepack file, which is not accepted here. Export it as WAV or FLAC."),
+        (b"\0\0\0\1\x40\1", "This is a bare HEVC stream, which is not accepted here. Export it as MP4."),
     ],
 )
 def test_formats_that_are_not_accepted_are_named(head: bytes, sentence: str) -> None:
