@@ -61,6 +61,8 @@ NAMES: dict[str, frozenset[str]] = {
     "ivf": frozenset((".ivf", "video/x-ivf")),
     "dts": frozenset((".dts", "audio/vnd.dts")),
     "gsm": frozenset((".gsm",)),
+    "mxf": frozenset((".mxf", "application/mxf")),
+    "realmedia": frozenset((".rm", ".rmvb", ".ra", "application/vnd.rn-realmedia", "audio/x-pn-realaudio")),
     "annexb": frozenset((".h264", ".264", "video/h264")),
     "mpeg-ts": frozenset((".ts", ".m2ts", "video/mp2t")),
 }
@@ -90,6 +92,7 @@ MAY_BE_SILENT: dict[str, str] = {
     "ivf": "it has no row for such files",
     "dts": "its rows want the big-endian sync word at the first byte",
     "gsm": "it has no first bytes of its own",
+    "mxf": "it has no row for such files",
     "annexb": "it has no row for such files",
     "heif": "it lists some major brands, and takes others for MP4",
 }

@@ -26,7 +26,9 @@ from gateway.detection.formats import (
     ivf,
     mpeg_ps,
     mpeg_ts,
+    mxf,
     ogg,
+    realmedia,
     riff,
     sphere,
     voc,
@@ -69,6 +71,8 @@ _BY_HEADER: tuple[_Format, ...] = (
     sphere,
     ivf,
     annexb,
+    mxf,
+    realmedia,
 )
 _MAY_BEGIN: dict[str, Kind] = {DOCUMENT: "document", ARCHIVE: "archive"}
 

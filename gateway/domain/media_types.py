@@ -18,7 +18,7 @@ AUDIO_EXTENSIONS = (
 )  # fmt: skip
 VIDEO_EXTENSIONS = (
     "264", "3g2", "3gp", "3gpp", "3gpp2", "asf", "avi", "f4v", "flv", "h264", "ivf", "m2t", "m2ts", "m2v", "m4v", "mkv",
-    "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "qt", "ts", "vob", "webm", "wmv",
+    "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "qt", "rm", "rmvb", "ts", "vob", "webm", "wmv",
 )  # fmt: skip
 # Types that a client sends when it does not know: they declare nothing.
 UNDECLARED = frozenset(
@@ -214,6 +214,16 @@ FAMILIES: tuple[Family, ...] = (
     Family("dts", {"dts": ("audio/vnd.dts", "audio/vnd.dts.hd", "audio/x-dts")}, "IANA audio/vnd.dts"),
     Family("gsm", {"gsm": ("audio/x-gsm", "audio/gsm")}, "RFC 3551, 4.5.8.1; the file is not registered"),
     Family("ivf", {"ivf": ("video/x-ivf",)}, "WebM Project, libvpx; not registered"),
+    Family("mxf", {"mxf": ("application/mxf", "video/mxf")}, "RFC 4539"),
+    Family(
+        "realmedia",
+        {
+            "rm": ("application/vnd.rn-realmedia", "video/vnd.rn-realvideo", "audio/vnd.rn-realaudio"),
+            "rmvb": ("application/vnd.rn-realmedia-vbr", "application/vnd.rn-realmedia", "video/vnd.rn-realvideo"),
+        },
+        "IANA application/vnd.rn-realmedia",
+        also=frozenset(("video/vnd.rn-realvideo", "audio/vnd.rn-realaudio", "audio/x-pn-realaudio")),
+    ),
     Family("annexb", {"h264": ("video/H264",), "264": ("video/H264",)}, "RFC 6184 (H264)"),
     Family("png", {"png": ("image/png",)}, "IANA image/png (W3C PNG)"),
     Family("jpeg", {"jpg": ("image/jpeg", "image/jpg"), "jpeg": ("image/jpeg", "image/jpg")}, "RFC 2045"),
@@ -287,6 +297,8 @@ _COMMON: dict[str, tuple[str, str, str]] = {
     "dts": ("a DTS file", "dts", "dts"),
     "gsm": ("a GSM recording", "gsm", "gsm"),
     "ivf": ("an IVF film", "ivf", "ivf"),
+    "mxf": ("an MXF film", "mxf", "mxf"),
+    "rm": ("a RealMedia file", "rm", "rm"),
     "h264": ("a bare H.264 film", "h264", "h264"),
 }
 

@@ -114,6 +114,20 @@ async def test_c1_no_name_of_a_client_becomes_a_path(served: Served, filename: s
     assert all(name == place.name for name in served.all_files())
 
 
+@pytest.mark.parametrize(
+    ("filename", "suggested"), [("tone.mp3 ", None), ("tone.MP3. .", None), ("tone.wav. ", "tone.mp3")]
+)
+async def test_h12_h13_blanks_and_dots_after_the_name_of_a_form_do_not_count(
+    served: Served, filename: str, suggested: str | None
+) -> None:
+    """File systems drop them: the extension before them is compared with the bytes, and the suggested name has none."""
+    answer = await served.raw_form(form_body(large_mp3(9000), filename))
+    assert answer.status == 201, answer.body
+    told = (await served.client.get(f"/v1/uploads/{answer.json()['upload_id']}")).json()
+    assert told["state"] == "ready"
+    assert (told["extension_mismatch"], told["suggested_filename"]) == (suggested is not None, suggested)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_without_a_key_nothing_is_read(served: Served, method: str) -> None:
     """A body of nobody's is 401 before it is read, and the connection ends with the answer."""

@@ -35,15 +35,15 @@ def look(source: Source) -> Look[Structure]:
     picture = nal.picture_in(head)
     if picture is None or not picture.codec.startswith("avc1"):
         raise broken("The stream has no parameter set that can be read", "h264")
-    first = _count(head)
-    if first is None:
-        raise broken("A unit is of no known type", "h264")
+    first, is_whole = _count(head)
+    if not is_whole:
+        raise something_follows("H.264") if first else broken("A unit is of no known type", "h264")
     if not first:
         raise truncated("its header, before its first picture", "h264")
     tail = yield from source.tail()
     overlap = max(0, len(head) + len(tail) - source.size)
-    last = _count(tail[overlap:])
-    if last is None or (overlap < len(tail) and tail.find(_START) < 0):
+    last, is_whole = _count(tail[overlap:])
+    if not is_whole or (overlap < len(tail) and tail.find(_START) < 0):
         raise something_follows("H.264")
     seconds: float | None = None
     how: DurationSource | None = None
@@ -56,8 +56,8 @@ def look(source: Source) -> Look[Structure]:
     return Structure("h264", "annexb", "video/H264", "video", (track,), seconds, None, how)
 
 
-def _count(data: bytes) -> int | None:
-    """Count the pictures in these bytes, None where a unit is none of the codec. Raises Refused for text."""
+def _count(data: bytes) -> tuple[int, bool]:
+    """Count the pictures up to a unit that the codec does not have, and say whether there is none. Refuses text."""
     pictures = 0
     at = data.find(_START)
     for _ in range(MAX_UNITS):
@@ -65,11 +65,11 @@ def _count(data: bytes) -> int | None:
             break
         kind = data[at + 3] & 0x1F
         if data[at + 3] & 0x80 or kind not in _UNITS:
-            return None
+            return pictures, False
         if kind in _PICTURES:
             # The first number of a slice is zero, one bit, in the slice that begins a picture (7.3.3).
             pictures += data[at + 4] >> 7
             if pictures <= _LOOKED_AT and is_text(data[at + 5 : at + SPAN]):
                 raise broken("What should be pictures is text", "h264")
         at = data.find(_START, at + 3)
-    return pictures
+    return pictures, True

@@ -111,13 +111,14 @@ RECIPES: tuple[Recipe, ...] = (
     _recipe("vp8.ivf", "ivf", "video/x-ivf", PICTURES, "-c:v libvpx -deadline realtime"),
     _recipe("vp9.ivf", "ivf", "video/x-ivf", PICTURES, "-c:v libvpx-vp9 -deadline realtime"),
     _recipe("x.dts", "dts", "audio/vnd.dts", TONE, "-c:a dca -strict -2"),
+    _recipe("x.mxf", "mxf", "application/mxf", AV, "-c:v mpeg2video -c:a pcm_s16le -ar 48000"),
+    _recipe("x.rm", "realmedia", "video/vnd.rn-realvideo", AV, "-c:v rv10 -c:a ac3"),
     _recipe("x.h264", "annexb", "video/H264", PICTURES, "-c:v libx264 -preset ultrafast"),
 )
 _PICTURES_INSIDE = {recipe.name for recipe in RECIPES if PICTURES[-1] in recipe.arguments}
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 # Formats with sound or pictures that are not among those the gateway knows.
 UNKNOWN = (
-    _recipe("x.mxf", "", "", PICTURES, "-c:v mpeg2video"),
     _recipe("x.nut", "", "", PICTURES, "-c:v mpeg4"),
     _recipe("x.hevc", "", "", PICTURES, "-c:v libx265 -preset ultrafast -x265-params log-level=0"),
     _recipe("x.tta", "", "", TONE, "-c:a tta"),

@@ -86,6 +86,48 @@ def gsm(frames: int = 250) -> bytes:
     return b"".join(bytes((0xD0 | body[at] & 15,)) + body[at + 1 : at + 33] for at in range(0, len(body), 33))
 
 
+def klv(key: bytes, value: bytes) -> bytes:
+    """Build one triplet with a length of four bytes."""
+    return b"\x06\x0e\x2b\x34" + key + b"\x83" + len(value).to_bytes(3) + value
+
+
+def mxf(picture: bytes | None = None, *, footer: bool = True, frames: int = 4) -> bytes:
+    """Build a film of MPEG-2 pictures, its header partition, descriptor and footer."""
+
+    def partition(kind: int, this: int, footer_at: int, header: int) -> bytes:
+        pack = struct.pack(">HHIQQQQQIQI", 1, 2, 1, this, 0, footer_at, header, 0, 0, 0, 1) + bytes(24)
+        return klv(bytes.fromhex("02050101 0d010201 01") + bytes((kind, 4, 0)), pack)
+
+    tags = [(0x3001, struct.pack(">II", 25, 1)), (0x3002, struct.pack(">Q", frames)), (0x3203, struct.pack(">I", 720)),
+            (0x3202, struct.pack(">I", 576)), (0x3201, bytes.fromhex("060e2b34040101030401020201010100"))]  # fmt: skip
+    body = b"".join(struct.pack(">HH", tag, len(value)) + value for tag, value in tags)
+    metadata = klv(bytes.fromhex("02530101 0d010101 01012800"), body)
+    essence = b"".join(
+        klv(bytes.fromhex("01020101 0d010301 15010500"), noise(9_000) if picture is None else picture)
+        for _ in range(frames)
+    )
+    start = len(partition(2, 0, 0, 0)) + len(metadata) + len(essence)
+    head = partition(2, 0, start if footer else 0, len(metadata))
+    return head + metadata + essence + (partition(4, start, start, 0) if footer else b"")
+
+
+def real_media(sound: bytes | None = None, packets: int = 40, *, stream: int = 0) -> bytes:
+    """Build a file with one stream of sound."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">4sIH", name, 10 + len(body), 0) + body
+
+    special = b".ra\xfd" + struct.pack(">HH4sIHIHIIIIHHHH", 4, 0, b".ra4", 100, 4, 78, 1, 600, 0, 0, 0, 1, 600, 600, 0)
+    special += struct.pack(">HIHB4sB4s", 44_100, 16, 2, 4, b"Int0", 4, b"cook") + bytes(20)
+    stream_body = struct.pack(">HIIIIIII", 0, 64_000, 64_000, 600, 600, 0, 0, 2_000) + b"\x05Audio"
+    stream_body += b"\x14audio/x-pn-realaudio" + struct.pack(">I", len(special)) + special
+    properties = struct.pack(">IIIIIIIIIHH", 64_000, 64_000, 600, 600, packets, 2_000, 0, 0, 0, 1, 0)
+    body = noise(600) if sound is None else sound
+    packet = struct.pack(">HHHIBB", 0, 12 + len(body), stream, 0, 0, 2) + body
+    data = struct.pack(">4sIHII", b"DATA", 18 + packets * len(packet), 0, packets, 0) + packet * packets
+    return b".RMF" + struct.pack(">IHII", 18, 0, 0, 4) + chunk(b"PROP", properties) + chunk(b"MDPR", stream_body) + data
+
+
 GENUINE = {
     "wv": wavpack(),
     "voc": voc(VOICE, voc_block(2, noise(4_000))),
@@ -94,6 +136,8 @@ GENUINE = {
     "sph": sphere(),
     "ivf": ivf(),
     "gsm": gsm(),
+    "mxf": mxf(),
+    "rm": real_media(),
     "dts": media.genuine("x.dts"),
     "h264": media.genuine("x.h264"),
 }
@@ -127,6 +171,9 @@ def facts(verdict: Verdict) -> tuple[object, ...]:
         (ivf(codec=b"VP90", first=b"\x82\x49\x83\x42"), ("ivf", "vp09", None, None, 2.4)),
         (ivf(codec=b"AV01", first=b"\x12\0\x0a\x0b"), ("ivf", "av01", None, None, 2.4)),
         (gsm(), ("gsm", "gsm", 1, 8_000, 5.0)),
+        (mxf(), ("mxf", "mp4v.61", None, None, 0.16)),
+        (mxf(footer=False), ("mxf", "mp4v.61", None, None, 0.16)),
+        (real_media(), ("rm", "cook", 2, 44_100, 2.0)),
         (media.genuine("x.dts"), ("dts", "dtsc", 1, 44_100, pytest.approx(2.0, abs=0.05))),
         (media.genuine("x.h264"), ("h264", "avc1.f4000b", None, None, 2.0)),
     ],
@@ -212,6 +259,18 @@ def changed(data: bytes, at: int, value: bytes) -> bytes:
         pytest.param(b"\xd0" * 9_000, id="gsm: one byte"),
         pytest.param((b"\xd1" + bytes(32)) * 300, id="gsm: frames of zeros"),
         pytest.param(gsm(250) + noise(100_000), id="gsm: noise after it"),
+        pytest.param(mxf(PROSE[:9_000]), id="mxf: prose as pictures"),
+        pytest.param(mxf()[:-120] + PROSE, id="mxf: prose in place of the footer"),
+        pytest.param(mxf(footer=False) + PROSE, id="mxf: prose after a film without a footer"),
+        pytest.param(mxf(frames=0), id="mxf: no pictures"),
+        pytest.param(changed(mxf(), 20, b"/*"), id="mxf: a version that is text"),
+        pytest.param(changed(mxf(), 32 + 12, b"=1;//aaa"), id="mxf: a footer that is text"),
+        pytest.param(real_media(PROSE[:600]), id="rm: prose as sound"),
+        pytest.param(real_media(stream=7), id="rm: packets of no stream"),
+        pytest.param(real_media(packets=0), id="rm: no packets"),
+        pytest.param(changed(real_media(), 4, b"=1/*"), id="rm: a size that is text"),
+        pytest.param(changed(real_media(), 18, b"<!--"), id="rm: a chunk that is text"),
+        pytest.param(real_media().replace(b".ra\xfd", b"none"), id="rm: a stream that is neither"),
         pytest.param(b"\x7f\xfe\x80\x01" + noise(30_000), id="dts: a sync word and noise"),
         pytest.param(media.genuine("x.dts")[:2_100] + PROSE, id="dts: prose after some frames"),
         pytest.param(b"\0\0\0\1\x67" + noise(30_000), id="h264: a start code and noise"),
