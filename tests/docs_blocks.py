@@ -18,7 +18,7 @@ FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<language>[^\n]*)\n(?P<text>.*?)^ *(?P=fence) *$",
     re.MULTILINE | re.DOTALL,
 )
-RUN = frozenset({"sh", "python", "sql", "json"})
+RUN = frozenset({"sh", "python", "sql", "json", "nginx"})
 """Languages that tests/e2e/test_docs_pages.py and tests/e2e/test_readme.py run."""
 
 
@@ -37,7 +37,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Blocks that a test of its own covers: those of a page whose text has *mark* in it."""
+    """The blocks of a page that contain *mark*, and the test that covers them."""
 
     page: str
     mark: str
@@ -67,8 +67,7 @@ RECEIVER = "tests/e2e/test_webhook_docs.py::test_fastapi_receiver_keeps_each_rea
 EXAMPLES = "tests/e2e/browser/test_examples.py"
 UPPY = "tests/e2e/browser/test_uppy_docs.py"
 
-# What a block of several does not need: a test bundles, mounts or starts it.
-PROGRAM = "A program of a server or a page, which a test of its own starts."
+PROGRAM = "A program of a server or a page: its own test starts it."
 
 ELSEWHERE = (
     Elsewhere("README.md", "make dev", "Starts the gateway that the next blocks need, and runs every test.", START),
@@ -84,6 +83,7 @@ ELSEWHERE = (
     Elsewhere("docs/how-to-add.md", "# gateway/", "A fragment to add to a module.", FRAGMENT, "python", every=True),
     Elsewhere("docs/settings.md", "export ", "A setting each.", EXPORTS, "sh", every=True),
     Elsewhere("docs/operations.md", "export GATEWAY_PUBLIC_URL", "A setting.", EXPORTS),
+    Elsewhere("docs/operations.md", "export GATEWAY_TRUSTED_PROXIES", "Settings.", EXPORTS),
     Elsewhere("docs/operations.md", "export GATEWAY_DATABASE_URL", "Settings for PgBouncer.", EXPORTS),
     Elsewhere("docs/operations.md", "export GATEWAY_RATE_PER_TOKEN", "A setting.", EXPORTS),
     Elsewhere("docs/operations.md", "export GATEWAY_TENANT_OPEN_UPLOADS", "Settings.", EXPORTS),
@@ -166,12 +166,12 @@ def every_block() -> list[Block]:
 
 
 def elsewhere(block: Block) -> Elsewhere | None:
-    """Return the entry of a block that a test of its own covers."""
+    """Return the entry that covers a block, if one does."""
     return next((entry for entry in ELSEWHERE if entry.covers(block)), None)
 
 
 def is_output(block: Block) -> bool:
-    """Say whether the block shows what the one before it prints: unlabelled text right after commands or a program."""
+    """Say whether the block is the output of the block before it: text directly after commands or a program."""
     blocks = blocks_of(block.page)
     before = blocks[blocks.index(block) - 1] if block != blocks[0] else None
     if block.language != "text" or before is None or before.language not in ("sh", "python") or elsewhere(before):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,24 +15,29 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from websockets.asyncio.client import connect
 
-from gateway.dev.processes import free_ports
+from gateway.dev.processes import Child, accepts, free_ports
 from gateway.dev.store import StoreServer
 from gateway.storage.policies import policies
+from tests.conftest import missing
 from tests.docs_blocks import PAGES, ROOT, Block, blocks_of, elsewhere, every_block
 from tests.e2e.docs_runner import ADDRESS, checkout, follow, reader_environment
 from tests.e2e.receiver import receiving
 from tests.e2e.stack import Stack, running_gateway
+from tests.e2e.test_store_proxy import MAIN
 
 SETTINGS = {
     "GATEWAY_TOKEN_SECRET": "t" * 32,
     "GATEWAY_WEBHOOK_SECRET": "w" * 32,
     "GATEWAY_WEBHOOK_PRIVATE_HOSTS": "true",
+    "GATEWAY_TRUSTED_PROXIES": "127.0.0.1",
 }
 FOLLOWED_ELSEWHERE = {"README.md", "docs/getting-started.md"}
 TYPED = [block for block in every_block() if block.language in ("sh", "python") and elsewhere(block) is None]
 FOLLOWED = sorted({block.page for block in TYPED} - FOLLOWED_ELSEWHERE)
 SQL = [block for block in every_block() if block.language == "sql"]
+NGINX = [block for block in every_block() if block.language == "nginx"]
 JSON = [block for block in every_block() if block.language == "json"]
 Messages = dict[str, tuple[Mapping[str, str], Any]]
 MORE = "…"
@@ -124,6 +131,46 @@ def test_sql_runs(block: Block, stack: Stack) -> None:
     with psycopg.connect(stack.environment["GATEWAY_DATABASE_URL"]) as connection:
         cursor = connection.execute(block.text)
         assert cursor.description
+
+
+@pytest.fixture(params=NGINX, ids=str)
+def proxy(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[tuple[str, ssl.SSLContext]]:
+    """Run nginx with the servers of a block before the gateway; only ports, paths and the certificate are put in."""
+    block: Block = request.param
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        missing("no nginx on this machine")
+    [port] = free_ports(1)
+    certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    certificate += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*certificate, "-keyout", "uploads.key", "-out", "uploads.pem"], cwd=tmp_path, check=True)
+    shown = block.text.replace("/etc/ssl/", f"{tmp_path}/").replace("listen 443 ", f"listen 127.0.0.1:{port} ")
+    (tmp_path / "store.conf").write_text(shown.replace("http://127.0.0.1:8080", stack.url))
+    (tmp_path / "nginx.conf").write_text(MAIN.format(folder=tmp_path))
+    command = [program, "-e", "stderr", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    child = Child(name="nginx", command=command, log=tmp_path / "nginx.log", environment={})
+    try:
+        child.start_until(lambda: accepts(port), 30)
+        yield f"https://127.0.0.1:{port}", ssl.create_default_context(cafile=tmp_path / "uploads.pem")
+    finally:
+        child.stop()
+
+
+async def test_nginx_passes_uploads_and_events(proxy: tuple[str, ssl.SSLContext], stack: Stack) -> None:
+    """A form that is larger than nginx allows by itself, an event stream and a WebSocket pass the printed servers."""
+    address, trust = proxy
+    # Tags in front of the sound make the file larger than a megabyte.
+    body = b"ID3\x03\x00\x00\x00\x60\x00\x00" + bytes(0x60 << 14) + SAMPLE.read_bytes()
+    async with httpx.AsyncClient(base_url=address, verify=trust, headers=stack.headers, timeout=60) as api:
+        sent = await api.post("/upload/stream", files={"file": ("talk.mp3", body)})
+        assert sent.status_code == 201, sent.text
+        upload = f"/v1/uploads/{sent.json()['upload_id']}"
+        assert sent.headers["location"].endswith(upload)
+        assert "event: ready" in (await api.get(f"{upload}/events")).text
+        assert (await api.get("/readyz")).status_code == 404
+    socket = f"{address.replace('https', 'wss')}{upload}/ws"
+    async with connect(socket, ssl=trust, additional_headers=stack.headers, proxy=None) as messages:
+        assert [json.loads(message)["event"] async for message in messages][-1] == "ready"
 
 
 def _create(block: Any, stack: Stack, path: str) -> None:
