@@ -139,7 +139,7 @@ def _rejection(rejection: Rejection | None) -> dict[str, str] | None:
 
 def _of_file(target: str) -> dict[str, Any]:
     if find_spec("puremagic") is None:
-        packages = "pip install 'upload-gateway[server]'"
+        packages = "pip install '.[server]' in a checkout, or install the wheel with its extra `server`"
         raise _Failed(f"set {KEY_VARIABLE} to ask a gateway, or check the file here: {packages}", Exit.USAGE)
     from gateway.bootstrap import file_rules_of
     from gateway.detection import inspect_file

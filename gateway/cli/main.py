@@ -50,7 +50,8 @@ class LazyCommands(TyperGroup):
         except ModuleNotFoundError as exc:
             if (exc.name or "").partition(".")[0] not in SERVER_PACKAGES:
                 raise
-            typer.echo(f"`gateway {cmd_name}` needs the server: pip install 'upload-gateway[server]'", err=True)
+            where = "pip install '.[server]' in a checkout, or install the wheel with its extra `server`"
+            typer.echo(f"`gateway {cmd_name}` needs the server's packages: {where}.", err=True)
             raise typer.Exit(1) from None
         _make_plain(command)
         command.name = cmd_name

@@ -57,7 +57,7 @@ def running(
     output: Path | None = None,
 ) -> Iterator[httpx.Client]:
     """Run a backend until it listens, and give a client of it; what it prints can be had in a file."""
-    environment = {"GATEWAY_URL": gateway.address, "GATEWAY_KEY": gateway.key, "PORT": str(port), **(more or {})}
+    environment = {"GATEWAY_URL": gateway.address, "GATEWAY_API_KEY": gateway.key, "PORT": str(port), **(more or {})}
     with ExitStack() as parts:
         printed = parts.enter_context(output.open("wb")) if output else None
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=printed)

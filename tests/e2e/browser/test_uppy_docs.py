@@ -38,7 +38,7 @@ import httpx
 from fastapi import Depends, FastAPI
 
 app = FastAPI()
-GATEWAY_KEY = os.environ["GATEWAY_KEY"]
+GATEWAY_API_KEY = os.environ["GATEWAY_API_KEY"]
 SignedInUser = Annotated[SimpleNamespace, Depends(lambda: SimpleNamespace(id="ada"))]
 
 
