@@ -54,7 +54,7 @@ test: $(READY) ## Run the tests on embedded parts; TESTS=path narrows them
 	$(PYTEST) $(QUICK) $(TESTS)
 
 test-slow: $(READY) ## Run the exhaustive tests that `make test` leaves out
-	$(PYTEST) -q -n $(PROCESSES) -m slow tests/unit
+	$(PYTEST) -q -n $(PROCESSES) --dist loadgroup -m slow tests/unit tests/dev
 
 coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 	$(BIN)/coverage erase

@@ -154,7 +154,7 @@ def _cause(said: str) -> str:
     lines = [
         line.strip("\u2570\u2500\u25b6\u00d7\u251c\u2502 ")
         for line in said.splitlines()
-        if line.strip("\u2570\u2500\u25b6\u00d7\u251c\u2502 ")
+        if line.strip("\u2570\u2500\u25b6\u00d7\u251c\u2502 ") and not line.lstrip().startswith("hint:")
     ]
     return lines[-1][:300] if lines else "no output"
 

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import imageio_ffmpeg
@@ -24,18 +24,25 @@ STOP_SECONDS = 60.0
 class Process:
     """One `gateway …` command and what it prints, line by line."""
 
+    line_seconds = START_SECONDS
+
     def __init__(
         self, *arguments: str, cwd: Path, environment: Mapping[str, str], open_files: int | None = None
     ) -> None:
         limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}:{open_files}"]
+        command = [*limit, sys.executable, "-m", "gateway", *arguments]
+        self._start(command, cwd, {**os.environ, "PYTHONUNBUFFERED": "1", **environment})
+
+    def _start(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], **options: Any) -> None:
         self._process = subprocess.Popen(
-            [*limit, sys.executable, "-m", "gateway", *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env=environment,
+            **options,
         )
         self.output: list[str] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -57,7 +64,7 @@ class Process:
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Wait for a line that *pattern* is found in."""
         while True:
-            line = self._lines.get(timeout=START_SECONDS)
+            line = self._lines.get(timeout=self.line_seconds)
             assert line is not None, "ended too early:\n" + "\n".join(self.output)
             self.output.append(line)
             if found := re.search(pattern, line):
@@ -94,6 +101,24 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._reader.join(STOP_SECONDS)
+
+
+class MakeProcess(Process):
+    """One `make …` in a process group of its own, as a terminal starts it, and what it prints."""
+
+    line_seconds = 600.0
+    """It may fetch every package first."""
+
+    def __init__(
+        self, *arguments: str, cwd: Path, environment: Mapping[str, str], before: Sequence[str] = (), umask: int = 0o022
+    ) -> None:
+        """Run make with exactly *environment*; *before* is a command that starts it with other rights."""
+        command = [*before, "make", "--no-print-directory", *arguments]
+        self._start(command, cwd, environment, start_new_session=True, umask=umask)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, as Ctrl-C does."""
+        os.killpg(self.pid, number)
 
 
 def assert_gone(processes: Iterable[psutil.Process]) -> None:

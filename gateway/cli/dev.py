@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import sys
 import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +24,9 @@ from gateway.settings import Settings
 
 SAMPLE = Path(__file__).parents[1] / "dev" / "sample.mp3"
 """Three seconds of a tone, 6 kB, for a first upload."""
+
+NEEDED_BYTES = 100_000_000
+"""Space of an empty database and store, and of a first upload: 48 MB are in use after the first start."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,6 +59,19 @@ def dev(
         console.print("Stopped; the data is kept.")
     except StackError as error:
         fail(str(error))
+    except OSError as error:
+        fail(_cannot_write(error, settings.data_dir))
+
+
+def _cannot_write(error: OSError, data_dir: Path) -> str:
+    reason = error.strerror or str(error)
+    where = error.filename or data_dir
+    advice = ""
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        advice = " Set GATEWAY_DATA_DIR to a folder that you may write to."
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = " The embedded database and store need about 100 MB."
+    return f"Cannot write to {where}: {reason}.{advice}"
 
 
 def _store_choice(text: str) -> StoreChoice:
@@ -69,7 +88,11 @@ def _run(settings: Settings, store: StoreChoice, console: Console, *, as_json: b
         # Database, store and API take seconds to import; a mistake is told before that.
         from gateway.dev.stack import running
 
-        console.print(f"Starting; data in {choices.data_dir}", style="dim", markup=False)
+        started = f"Starting upload-gateway {version('upload-gateway')}; data in {choices.data_dir}"
+        console.print(started, style="dim", markup=False)
+        free = shutil.disk_usage(choices.data_dir).free
+        if free < NEEDED_BYTES:
+            console.print(f"  Only {free // 1_000_000} MB are free there: starts and uploads may fail.", markup=False)
         with running(choices, lambda line: console.print(f"  {line}", markup=False)) as stack:
             if as_json:
                 print_json({name.lower().replace(" ", "_"): text for name, text in _facts(choices).items()})

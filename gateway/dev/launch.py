@@ -114,7 +114,10 @@ def main(arguments: list[str]) -> None:
     die_with(int(parent), int(signal_number))
     if command[0] == CAN_REACH:
         sys.exit(0 if all(os.access(path, os.X_OK) for path in command[1:]) else 1)
-    os.execv(command[0], command)  # noqa: S606 - replacing this process is the purpose
+    try:
+        os.execv(command[0], command)  # noqa: S606 - replacing this process is the purpose
+    except OSError as error:
+        sys.exit(f"cannot run {command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.dev.processes import Child, StackError, kept_ports
+from gateway.dev.processes import Child, StackError, kept_ports, version_of
 from gateway.dev.store import StoreServer, kept_credentials, kept_keys
 
 START_SECONDS = 60.0
@@ -63,6 +63,12 @@ def start(
     )
     child.start_until(lambda: _ready(port), START_SECONDS)
     return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials, kept_keys(folder))
+
+
+def version() -> str:
+    """Return the version of MinIO with a blank before it; empty for one that `go install` built, which has none."""
+    program = find_binary()
+    return version_of([str(program), "--version"]) if program else ""
 
 
 def _ready(port: int) -> bool:

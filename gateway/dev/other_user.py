@@ -35,11 +35,11 @@ def place(binaries: Path, folder: Path, report: Callable[[str], None]) -> Placem
     """Return where PostgreSQL can run: as it is, or with copies that another user reaches; *report* says so then.
 
     Raises:
-        StackError: This process is root, and there is no way to run a program as somebody else.
+        StackError: This process is root or has no entry in the list of users, and cannot run a program as another.
     """
-    if os.geteuid() != 0:
-        return Placement(None, binaries, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        return Placement(_listed_user(binaries), binaries, folder)
     user = _unprivileged_user()
     # The second one is for a container that withholds rights: the process only appears as another user.
     candidates = (user, User(user.uid, user.gid, in_namespace=True))
@@ -55,6 +55,24 @@ def place(binaries: Path, folder: Path, report: Callable[[str], None]) -> Placem
         "PostgreSQL refuses to run as root, and this container allows no other user (CAP_SETUID is withheld). Start "
         "the gateway as another user, or set GATEWAY_DATABASE_URL to a server of yours."
     )
+
+
+def _listed_user(binaries: Path) -> User | None:
+    """Return None for a user with a name; a container may run a number without one, which initdb refuses."""
+    import pwd  # noqa: PLC0415 - see below
+
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        user = _unprivileged_user()
+        user = User(user.uid, user.gid, in_namespace=True)
+        if can_reach(user, [binaries / "initdb"]):
+            return user
+        raise StackError(
+            f"PostgreSQL needs a user with a name, and user {os.geteuid()} has none. Add it to /etc/passwd, start the "
+            "gateway as another user, or set GATEWAY_DATABASE_URL to a server of yours."
+        ) from None
+    return None
 
 
 def _unprivileged_user() -> User:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.dev.other_user import Placement
 from gateway.dev.other_user import place as find_place
-from gateway.dev.processes import Child, StackError, accepts, kept_ports, launch_arguments
+from gateway.dev.processes import Child, StackError, accepts, first_error, kept_ports, launch_arguments
 
 ROLE = "gateway"
 START_SECONDS = 60.0
@@ -121,14 +121,8 @@ def _run_initdb(place: Placement, data: Path, password_file: Path) -> None:
     )
     if result.returncode != 0:
         shutil.rmtree(data, ignore_errors=True)
-        raise StackError(f"PostgreSQL could not make its data files: {first_error(result.stderr, result.stdout)}")
-
-
-def first_error(*outputs: str) -> str:
-    """Return the first error in the output of a program: later errors are consequences."""
-    lines = [line.strip() for output in outputs for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line.lower() or "fatal:" in line.lower()]
-    return (errors or lines or ["no output"])[0].removeprefix("initdb: error: ")
+        lines = [line for output in (result.stdout, result.stderr) for line in output.splitlines() if line.strip()]
+        raise StackError(f"PostgreSQL could not make its data files: {first_error(lines)}")
 
 
 def start(

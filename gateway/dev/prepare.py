@@ -32,15 +32,22 @@ DATABASE = "gateway"
 
 
 def ensure_database(server: PostgresServer) -> None:
-    """Create the gateway's database on an embedded server if it is not there."""
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-        if known is None:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    """Create the gateway's database on an embedded server if it is not there.
+
+    Raises:
+        StackError: The server does not answer, or cannot create it.
+    """
+    try:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    except psycopg.Error as error:
+        raise StackError(f"PostgreSQL cannot make the database: {_first_line(error)}") from error
 
 
-def prepare_database(settings: Settings, key: str) -> None:
-    """Migrate the database and make *key* valid for the development tenant.
+def prepare_database(settings: Settings, key: str) -> str:
+    """Migrate the database, make *key* valid for the development tenant, and return the version of the server.
 
     Raises:
         StackError: The database does not answer, or the key's id belongs to a key with another secret.
@@ -52,9 +59,15 @@ def prepare_database(settings: Settings, key: str) -> None:
     try:
         migrate.upgrade(url)
         asyncio.run(_add_key(url, key))
-    except DatabaseUnavailable as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise StackError(f"The database does not answer: {reason}") from error
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            return (connection.info.parameter_status("server_version") or "").partition(" ")[0]
+    except (DatabaseUnavailable, psycopg.Error) as error:
+        raise StackError(f"The database does not answer or refuses: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 async def _add_key(url: str, text: str) -> None:

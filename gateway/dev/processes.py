@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,20 @@ from pathlib import Path
 from gateway.dev.launch import SAME_USER
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-TAIL_BYTES = 4096
+TAIL_BYTES = 64 * 1024
+
+ERRORS = (
+    re.compile(r"\bPANIC\b"),
+    re.compile(r"\bFATAL\b|^F[0-9]{4} ", re.IGNORECASE),  # PostgreSQL and MinIO write a word, SeaweedFS `F1128 …`.
+    re.compile(r"\berror\b|^E[0-9]{4} |^cannot ", re.IGNORECASE),
+)
+"""Lines that say why a program ended, the gravest kind first: PostgreSQL's FATAL lines are consequences of a PANIC."""
+
+PREFIX = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \S+ \[\d+\] |^[EF]\d{4} [\d:.]+ |^initdb: ")
+"""Date, time and process at the beginning of a line of a log."""
+
+VERSION = re.compile(r"\b\d+\.\d+(?:\.\d+)?\b|RELEASE\.\S+")
+VERSION_SECONDS = 10
 
 # A child gets neither the gateway's settings nor variables of the shell for other servers.
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "SSL_CERT_FILE")
@@ -61,6 +75,7 @@ class Child:
     stop_signals: Signals = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
     death_signal: signal.Signals = signal.SIGKILL
     _process: subprocess.Popen[bytes] | None = None
+    _log_start: int = 0
 
     @property
     def pid(self) -> int:
@@ -73,6 +88,7 @@ class Child:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
+            self._log_start = output.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(  # noqa: S603 - the command is made by this package
                 [*launcher, *self.command],
                 stdin=subprocess.DEVNULL,
@@ -101,14 +117,26 @@ class Child:
             raise StackError(f"{self.name} (process {self.pid}) does not stop.")
 
     def last_line(self) -> str:
-        """Give the last line of the log that says something."""
+        """Give the last line that this run wrote to the log."""
+        lines = self._lines()
+        return lines[-1] if lines else "no output"
+
+    def reason(self) -> str:
+        """Give the line of this run's log that says why the process ended."""
+        return first_error(self._lines())
+
+    def ended(self) -> StackError:
+        """Give the error that says how and why the process ended by itself."""
+        return StackError(f"{self.name} ended with code {self.exit_code()}: {self.reason()} (log: {self.log})")
+
+    def _lines(self) -> list[str]:
         if not self.log.exists():
-            return "no output"
+            return []
         with self.log.open("rb") as log:
             log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - TAIL_BYTES))
+            log.seek(max(self._log_start, log.tell() - TAIL_BYTES))
             lines = log.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+        return [line.strip() for line in lines if line.strip()]
 
     def start_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Start the process and wait until *ready* answers True.
@@ -126,12 +154,38 @@ class Child:
     def _wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
-            code = self.exit_code()
-            if code is not None:
-                raise StackError(f"{self.name} ended with code {code}: {self.last_line()} (log: {self.log})")
+            if self.exit_code() is not None:
+                raise self.ended()
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} was not ready after {seconds:.0f} s (log: {self.log})")
+                raise StackError(f"{self.name} was not ready after {seconds:.0f} s: {self.reason()} (log: {self.log})")
             time.sleep(0.05)
+
+
+def first_error(lines: Sequence[str]) -> str:
+    """Return the first of the gravest errors in the output of a program: later lines are consequences and advice."""
+    for kind in ERRORS:
+        for line in lines:
+            if kind.search(line):
+                return _without_prefix(line)
+    return _without_prefix(lines[-1]) if lines else "no output"
+
+
+def _without_prefix(line: str) -> str:
+    text = PREFIX.sub("", line.strip()).removeprefix("error: ")
+    # PostgreSQL's words for a write that found no more space.
+    return f"{text} (the disk is full)" if ": wrote only" in text else text
+
+
+def version_of(command: Sequence[str]) -> str:
+    """Return the version that a program prints, with a blank before it; an empty text if it prints none."""
+    try:
+        result = subprocess.run(  # noqa: S603 - the command is made by this package
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=VERSION_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = VERSION.search(result.stdout.partition("\n")[0])
+    return f" {found[0]}" if found else ""
 
 
 def free_ports(count: int, below: int = 65_536) -> list[int]:

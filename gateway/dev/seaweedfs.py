@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.dev.processes import Child, StackError, accepts, kept_ports
+from gateway.dev.processes import Child, StackError, accepts, kept_ports, version_of
 from gateway.dev.store import BUCKET, KEY_PREFIX, StoreServer, kept_credentials, kept_keys
 from gateway.storage.seaweedfs_keys import seaweedfs_identities
 
@@ -88,6 +88,11 @@ def start(folder: Path) -> StoreServer:
     )
     child.start_until(lambda: _ready(ports), START_SECONDS)
     return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials, keys)
+
+
+def version() -> str:
+    """Return the version of SeaweedFS with a blank before it."""
+    return version_of([str(binary()), "version"])
 
 
 def cors_origins(allowed: Sequence[str]) -> list[str]:

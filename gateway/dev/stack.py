@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from gateway.dev import minio, postgres, seaweedfs
 from gateway.dev.beside import announced
 from gateway.dev.choices import Choices
+from gateway.dev.default_key import keys_of_own_store
 from gateway.dev.prepare import ensure_database, prepare_database, prepare_store
 from gateway.dev.processes import Child, StackError
 from gateway.dev.store import StoreServer
@@ -43,9 +44,8 @@ class RunningStack:
         """
         while True:
             for child in self.children:
-                code = child.exit_code()
-                if code is not None:
-                    raise StackError(f"{child.name} ended with code {code}: {child.last_line()} (log: {child.log})")
+                if child.exit_code() is not None:
+                    raise child.ended()
             time.sleep(POLL_SECONDS)
 
 
@@ -57,28 +57,22 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
         StackError: A component does not start. The components before it are stopped.
     """
     overrides = _api_settings(choices)
-    admin_settings: dict[str, str] = {}
     children: list[Child] = []
     with ExitStack() as parts:
         if not choices.own_database:
             server = postgres.start(choices.data_dir / "postgres", report=report)
             parts.callback(server.stop)
             children.append(server.child)
-            ensure_database(server)
             overrides["database_url"] = server.url()
-            report(f"PostgreSQL  127.0.0.1:{server.port}")
+            _or_the_reason(children, lambda: ensure_database(server))
+        admin_settings: dict[str, str] = {}
         if choices.store is not None:
             store = _start_store(choices)
             parts.callback(store.stop)
             children.append(store.child)
             overrides |= store.settings()
             admin_settings = store.admin_settings()
-            report(f"{store.child.name:<10}  {store.endpoint}")
-        # The children read the same settings, except the root key of the store, which no gateway process needs.
-        settings = Settings(**overrides, **admin_settings)  # type: ignore[arg-type] # pydantic parses these texts
-        prepare_database(settings, choices.key)
-        for warning in asyncio.run(prepare_store(settings, embedded=choices.store is not None)).warnings:
-            report(warning)
+        _or_the_reason(children, lambda: _prepare(choices, overrides, admin_settings, report))
         worker, api = (_child(choices, name, overrides) for name in ("worker", "serve"))
         for child in (worker, api):
             parts.callback(child.stop)
@@ -89,6 +83,45 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
             report(line)
         parts.enter_context(announced(choices.data_dir, overrides))
         yield RunningStack(choices, tuple(children))
+
+
+def _or_the_reason(children: Sequence[Child], step: Callable[[], None]) -> None:
+    """Run *step*. Where it fails because a child process ended, the reason of that process is the one to show."""
+    try:
+        step()
+    except StackError as error:
+        for child in children:
+            if child.exit_code() is not None:
+                raise child.ended() from error
+        raise
+
+
+def _prepare(choices: Choices, overrides: dict[str, str], admin_settings: Mapping[str, str], report: Report) -> None:
+    """Make database and store ready, and report them with their versions. Adds the keys that it finds to *overrides*.
+
+    The children read *overrides*, without the root key of the store in *admin_settings*: no gateway process needs it.
+    """
+    settings = Settings(**overrides)  # type: ignore[arg-type] # pydantic parses these texts
+    if choices.store is None and (found := keys_of_own_store(settings, choices.data_dir)):
+        admin_settings = {name: value for name, value in found.items() if name.startswith("s3_admin_")}
+        overrides |= {name: value for name, value in found.items() if name not in admin_settings}
+        report(f"This MinIO has its default key, so three keys of the gateway are made in it: {settings.s3_endpoint}")
+    settings = Settings(**overrides, **admin_settings)  # type: ignore[arg-type] # as above
+    version = prepare_database(settings, choices.key)
+    where = "GATEWAY_DATABASE_URL" if choices.own_database else urlsplit(overrides["database_url"]).netloc.split("@")[1]
+    report(f"PostgreSQL {version}  {where}")
+    prepared = asyncio.run(prepare_store(settings, embedded=choices.store is not None))
+    report(f"{_store_name(choices)}  {settings.s3_endpoint}")
+    for warning in (*prepared.warnings, *(prepared.done if choices.store is None else ())):
+        report(warning)
+
+
+def _store_name(choices: Choices) -> str:
+    if choices.store == "minio":
+        return f"MinIO{minio.version()}"
+    if choices.store == "seaweedfs":
+        return f"SeaweedFS{seaweedfs.version()}"
+    return "Your store"
 
 
 def _api_settings(choices: Choices) -> dict[str, str]:

@@ -45,19 +45,13 @@ class StoreServer:
 
     def settings(self) -> dict[str, str]:
         """Return the gateway's settings for this store, by name. None of them holds the root key."""
-        keys = self.keys
         return {
             "s3_endpoint": self.endpoint,
             "s3_public_endpoint": self.endpoint,
             "s3_region": self.region,
             "s3_bucket": self.bucket,
             "s3_object_key_prefix": KEY_PREFIX,
-            "s3_access_key_id": keys.gateway.access_key_id,
-            "s3_secret_access_key": keys.gateway.secret_access_key,
-            "s3_signing_access_key_id": keys.signing.access_key_id,
-            "s3_signing_secret_access_key": keys.signing.secret_access_key,
-            "s3_download_access_key_id": keys.download.access_key_id,
-            "s3_download_secret_access_key": keys.download.secret_access_key,
+            **key_settings(self.keys),
             "s3_addressing_style": "path",
         }
 
@@ -67,6 +61,18 @@ class StoreServer:
             "s3_admin_access_key_id": self.access_key_id,
             "s3_admin_secret_access_key": self.secret_access_key,
         }
+
+
+def key_settings(keys: StoreKeys) -> dict[str, str]:
+    """Return the gateway's settings for its three keys, by name."""
+    return {
+        "s3_access_key_id": keys.gateway.access_key_id,
+        "s3_secret_access_key": keys.gateway.secret_access_key,
+        "s3_signing_access_key_id": keys.signing.access_key_id,
+        "s3_signing_secret_access_key": keys.signing.secret_access_key,
+        "s3_download_access_key_id": keys.download.access_key_id,
+        "s3_download_secret_access_key": keys.download.secret_access_key,
+    }
 
 
 def kept_credentials(folder: Path) -> Credentials:

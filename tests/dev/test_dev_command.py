@@ -73,6 +73,8 @@ def test_whole_life(tmp_path: Path) -> None:
     """It starts, the pasted line uploads a file, Ctrl-C leaves nothing running, and a second start finds the file."""
     file = make_mp3(tmp_path / "tone.mp3")
     with _dev(tmp_path, "--store", "seaweedfs") as dev:
+        for version in (r"Starting upload-gateway \d+\.", r"PostgreSQL \d+\.\d+ ", r"SeaweedFS \d+\.\d+ "):
+            assert any(re.search(version, line) for line in dev.process.output), dev.process.output
         children = dev.process.children()
         assert len(children) >= 4
         command = shlex.split(dev.paste)
@@ -193,7 +195,7 @@ def _refused(folder: Path, *arguments: str, **environment: str) -> list[str]:
     with Process("dev", *arguments, cwd=folder, environment=settings) as process:
         assert process.ended() == 1, process.output
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
-    lines = [line for line in process.output if not line.startswith(("Starting;", "  "))]
+    lines = [line for line in process.output if not line.startswith(("Starting ", "  "))]
     assert len(lines) == 1, process.output
     return lines
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gateway.dev import other_user
-from gateway.dev.postgres import first_error
 from gateway.dev.processes import StackError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")
@@ -134,9 +133,9 @@ def test_a_copy_is_not_taken_from_somebody_else(monkeypatch: pytest.MonkeyPatch,
         other_user.place(Path("/usr/bin"), data, lambda _line: None)
 
 
-def test_the_first_error_is_the_reason() -> None:
-    """The last lines of initdb are consequences and advice."""
-    output = "creating files ...\ninitdb: error: could not write: No space left\ninitdb: removing data directory\n"
-    assert first_error(output) == "could not write: No space left"
-    assert first_error("", "only words\nmore") == "only words"
-    assert first_error("", "") == "no output"
+def test_a_user_without_a_name_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """initdb refuses a number without an entry in the list of users; where no namespace helps, one line says so."""
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    monkeypatch.setattr(other_user, "can_reach", lambda _user, _paths: False)
+    with pytest.raises(StackError, match=r"user 54321 has none. Add it to /etc/passwd"):
+        other_user.place(Path("/usr/bin"), tmp_path / "data", lambda _line: None)

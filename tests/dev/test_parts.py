@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from gateway.dev import minio, postgres, seaweedfs
-from gateway.dev.processes import Child, StackError, free_ports, is_free, kept_ports
+from gateway.dev.processes import Child, StackError, first_error, free_ports, is_free, kept_ports, version_of
 from gateway.dev.store import StoreServer, kept_credentials
 from tests.conftest import boto3_client, missing
 
@@ -208,6 +208,61 @@ def test_child_that_ends_early_says_why(tmp_path: Path) -> None:
     child = Child("short", [sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path / "log")
     with pytest.raises(StackError, match="short ended with code 1: no such thing"):
         child.start_until(lambda: False, 30)
+
+
+def test_child_that_ends_says_the_first_error_of_this_run(tmp_path: Path) -> None:
+    """Lines after the error are consequences, and those of an earlier run are history."""
+    words = [
+        "2026-11-28 11:26:49.568 UTC [19191] LOG:  starting",
+        "2026-11-28 11:26:49.569 UTC [19191] PANIC:  could not write to file: No space left on device",
+        "2026-11-28 11:26:49.570 UTC [19191] FATAL:  the database system is in recovery mode",
+        "2026-11-28 11:26:49.571 UTC [19191] LOG:  shutting down",
+    ]
+    (tmp_path / "log").write_text("PANIC:  of yesterday\n")
+    child = Child(
+        "short", [sys.executable, "-c", f"print({chr(10).join(words)!r}); raise SystemExit(3)"], tmp_path / "log"
+    )
+    with pytest.raises(StackError) as caught:
+        child.start_until(lambda: False, 30)
+    said = "PANIC:  could not write to file: No space left on device"
+    assert str(caught.value) == f"short ended with code 3: {said} (log: {tmp_path / 'log'})"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["F1128 11:26:49.568 volume.go:1] disk is gone", "bye"], "volume.go:1] disk is gone"),
+        (["INFO: up", "FATAL Unable to start: no disk", "error: later"], "FATAL Unable to start: no disk"),
+        (["initdb: error: could not write", "initdb: removing data directory"], "could not write"),
+        (
+            ["FATAL:  could not extend file: wrote only 4096 of 8192 bytes"],
+            "FATAL:  could not extend file: wrote only 4096 of 8192 bytes (the disk is full)",
+        ),
+        (["only words", "no error_count"], "no error_count"),
+        ([], "no output"),
+    ],
+)
+def test_the_reason_is_found_in_the_words_of_each_program(lines: list[str], reason: str) -> None:
+    """PostgreSQL, SeaweedFS and MinIO write their errors differently."""
+    assert first_error(lines) == reason
+
+
+def test_child_whose_program_cannot_run_is_named(tmp_path: Path) -> None:
+    """A broken program is a line with its path, not a traceback of the launcher."""
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"no program")
+    broken.chmod(0o755)
+    child = Child("broken", [str(broken)], tmp_path / "log")
+    with pytest.raises(StackError, match=f"cannot run {broken}: Exec format error"):
+        child.start_until(lambda: False, 30)
+
+
+def test_versions_are_read_from_programs(tmp_path: Path) -> None:
+    """A program without a version, or that is missing, gives none."""
+    assert version_of(["/bin/echo", "version 8000GB 4.48 linux"]) == " 4.48"
+    assert version_of(["/bin/echo", "minio version RELEASE.2025-09-07T16-13-09Z (commit-id=1)"]).startswith(" RELEASE.")
+    assert version_of(["/bin/echo", "minio version DEVELOPMENT.GOGET"]) == ""
+    assert version_of([str(tmp_path / "missing")]) == ""
 
 
 def test_child_that_is_never_ready_is_stopped(tmp_path: Path) -> None:
