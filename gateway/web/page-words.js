@@ -6,10 +6,11 @@ export const config = JSON.parse(find("meta[name=gateway-page]").content);
 const baseOf = (tag) => tag.toLowerCase().split("-")[0];
 const wished = navigator.languages?.length ? navigator.languages : [navigator.language];
 /** The reader's first language that has a dictionary, with its region: de-CH writes figures in another way than de-DE. */
-const locale = wished.find((tag) => config.languages.includes(baseOf(tag))) ?? "en";
-export const language = baseOf(locale);
+let locale = wished.find((tag) => config.languages.includes(baseOf(tag))) ?? "en";
 
-const { default: words } = await import(`./words.${language}.js`).catch(() => import("./words.en.js"));
+const load = (language) => import(`./words.${language}.js`);
+const { default: words } = await load(baseOf(locale)).catch(() => load((locale = "en")));
+export const language = baseOf(locale);
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufefc]/;
 /** Keep a name from turning the sentence around that it stands in. */

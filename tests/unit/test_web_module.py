@@ -67,7 +67,7 @@ def test_module_stands_alone() -> None:
     for path in scripts:
         for written in imports.findall(path.read_text()):
             name = "".join(written).strip('"`')
-            assert re.fullmatch(r"\./(client|page-\w+|words\.(en|\$\{language\}))\.js", name), path.name
+            assert re.fullmatch(r"\./(client|page-\w+|words\.\$\{language\})\.js", name), path.name
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", path.read_text())
 
 

@@ -14,7 +14,7 @@ from tests.e2e.browser.harness import Gateway, until
 from tests.e2e.browser.test_page import MIB, newest, slow_down, visit, wait_for, wait_for_parts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 __all__ = ["visit"]
 pytestmark = pytest.mark.any_store
@@ -169,3 +169,19 @@ def test_long_names_are_cut_in_their_middle(visit: Callable[..., Page], tmp_path
     assert start.evaluate("(span) => span.scrollWidth > span.clientWidth")
     assert end.evaluate("(span) => span.scrollWidth <= span.clientWidth")
     assert end.inner_text() == "👨‍👩‍👧‍👦234567.html"
+
+
+def test_page_without_its_dictionary_is_english(browser: Browser, gateway: Gateway) -> None:
+    """Where the words of the visitor's language cannot be loaded, all of the page is English, its numbers too."""
+    context = browser.new_context(locale="fr-FR")
+    try:
+        page = context.new_page()
+        page.goto(gateway.address)
+        until(lambda: "5,4\xa0Go" in page.inner_text("#limits").replace("\u202f", "\xa0"))
+        assert page.evaluate("document.documentElement.lang") == "fr"
+        page.route("**/words.fr.js", lambda route: route.abort())
+        page.reload()
+        until(lambda: "up to 5.4\xa0GB" in page.inner_text("#limits"))
+        assert page.evaluate("document.documentElement.lang") == "en"
+    finally:
+        context.close()
