@@ -63,7 +63,7 @@ class SignParts(Strict):
     parts: list[WantedPart] | None = Field(None, min_length=1, max_length=MAX_PARTS_A_CALL)
 
 
-class NamedPart(Strict):
+class ClientPart(Strict):
     """Name a part that was sent, with the ETag the store answered (quotes do not matter)."""
 
     part_number: PartNumber
@@ -73,7 +73,7 @@ class NamedPart(Strict):
 class CompleteUpload(Strict):
     """Complete an upload; without `parts`, the parts in the store are used."""
 
-    parts: list[NamedPart] | None = Field(None, min_length=1, max_length=10_000)
+    parts: list[ClientPart] | None = Field(None, min_length=1, max_length=10_000)
 
 
 class CreateUploadToken(Strict):

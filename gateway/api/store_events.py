@@ -32,7 +32,7 @@ MAX_LOOKS = 16
 """Looks at once; what finds no room here is found by the worker a moment later."""
 
 # Keys made by earlier releases have no random part.
-_FORM_KEY = re.compile(r"(?:^|/)forms/([0-9a-f-]{36})(?:-[0-9a-f]{32})?\.[a-z0-9]{1,16}$")
+_POST_KEY = re.compile(r"(?:^|/)forms/([0-9a-f-]{36})(?:-[0-9a-f]{32})?\.[a-z0-9]{1,16}$")
 
 
 class StoreEvents(BaseModel):
@@ -58,7 +58,7 @@ async def take_events(request: Request) -> Response:
     for upload_id in {found for record in events.records if (found := _upload_id(record)) is not None}:
         if len(running) >= MAX_LOOKS:
             break
-        task = asyncio.create_task(_look(gateway_of(request), upload_id))
+        task = asyncio.create_task(_complete_posted_file(gateway_of(request), upload_id))
         running.add(task)
         task.add_done_callback(running.discard)
     return Response(status_code=204)
@@ -68,13 +68,13 @@ def _upload_id(record: dict[str, Any]) -> UUID | None:
     if not str(record.get("eventName", "")).removeprefix("s3:").startswith("ObjectCreated:"):
         return None
     try:
-        found = _FORM_KEY.search(unquote_plus(str(record["s3"]["object"]["key"])[:2048]))
+        found = _POST_KEY.search(unquote_plus(str(record["s3"]["object"]["key"])[:2048]))
         return UUID(found[1]) if found else None
     except (KeyError, TypeError, ValueError):
         return None
 
 
-async def _look(gateway: Gateway, upload_id: UUID) -> None:
+async def _complete_posted_file(gateway: Gateway, upload_id: UUID) -> None:
     try:
         await complete_arrived(gateway, upload_id)
     except GatewayError as exc:

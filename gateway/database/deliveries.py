@@ -84,7 +84,7 @@ async def claim(database: Database, *, claim: UUID, seconds: float, each: int, l
     return [Claimed(**{**row, "secret_numbers": tuple(row["secret_numbers"])}) for row in rows]
 
 
-async def succeeded(database: Database, delivery: Claimed, *, status: int) -> bool:
+async def mark_delivered(database: Database, delivery: Claimed, *, status: int) -> bool:
     """Record that the receiver accepted the message; False when another process has the claim."""
     # Not one transaction: removing a webhook locks it before its deliveries, so the opposite order could deadlock.
     async with database.connection() as connection:

@@ -35,10 +35,11 @@ async def add(
     )
 
 
-async def take(database: Database, *, ticket_hash: bytes, upload_id: UUID | None) -> Mapping[str, Any] | None:
-    """Use a ticket up and return its principal; None when it is not there, used, ended or for something else.
+async def redeem(database: Database, *, ticket_hash: bytes, upload_id: UUID | None) -> Mapping[str, Any] | None:
+    """Delete a valid ticket and return its principal. None for a ticket that is unknown, used, expired or for another
+    upload.
 
-    Of any number who use it at the same time, one deletes the row.
+    Of concurrent requests with the same ticket one deletes the row and succeeds.
     """
     row = await database.fetch_one(
         """DELETE FROM tickets

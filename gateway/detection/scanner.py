@@ -82,20 +82,6 @@ class ClamdScanner:
                 async with asyncio.timeout(self._timeout):
                     await writer.wait_closed()
 
-    async def ping(self) -> None:
-        """Ask whether clamd is there. Raises ScannerUnavailable when it is not."""
-        reader, writer = await self._connect()
-        try:
-            if await self._step(self._ask(reader, writer, b"zPING\0")) != "PONG":
-                raise ScannerUnavailable
-        finally:
-            writer.close()
-
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes) -> str:
-        writer.write(command)
-        await writer.drain()
-        return await _answer(reader)
-
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._address
         if port is None:

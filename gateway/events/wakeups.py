@@ -40,7 +40,7 @@ class Collected:
             self._ids.add(identity)
         self.waker.set()
 
-    def take(self) -> set[str]:
+    def pop_all(self) -> set[str]:
         """Return the ids that came since the last call."""
         self.waker.clear()
         taken, self._ids = self._ids, set()

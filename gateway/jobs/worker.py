@@ -128,7 +128,7 @@ async def _complete_posts_forever(gateway: Gateway) -> None:
     """Check due POST uploads every POST_CHECK_SECONDS, and requested ones as soon as a client asks about them."""
     with gateway.wakeups.collect(POST_UPLOADS_TOPIC) as requests:
         while True:
-            requested = {UUID(text) for text in requests.take()}
+            requested = {UUID(text) for text in requests.pop_all()}
             try:
                 await complete_arrived_posts(gateway, requested)
             except GatewayError as exc:

@@ -73,7 +73,7 @@ async def _forget_uploads(gateway: Gateway) -> int:
 async def _forget_tokens(gateway: Gateway) -> int:
     gone = 0
 
-    async def look() -> int:
+    async def forget_batch() -> int:
         nonlocal gone
         dropped, seen = await upload_tokens.forget_ended(
             gateway.database, after_seconds=TOKEN_SECONDS, limit=TOKENS_BATCH
@@ -81,7 +81,7 @@ async def _forget_tokens(gateway: Gateway) -> int:
         gone += dropped
         return seen
 
-    await _in_batches(TOKENS_BATCH, look)
+    await _in_batches(TOKENS_BATCH, forget_batch)
     return gone
 
 

@@ -56,7 +56,7 @@ async def sweep(gateway: Gateway) -> dict[str, int]:
         "unclean": _part(_clean_all(gateway, semaphore)),
         "orphans": _part(abort_orphans(gateway, semaphore)),
         "forms": _part(remove_late_posts(gateway)),
-        "leftovers": _part(remove_temporary_files(gateway)),
+        "temporary_files": _part(remove_temporary_files(gateway)),
     }
     return counts | dict(zip(steps, await asyncio.gather(*steps.values()), strict=True))
 

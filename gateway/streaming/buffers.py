@@ -68,7 +68,7 @@ class BufferPool:
                 raise Busy from exc
             raise
 
-    def take(self) -> bool:
+    def try_take(self) -> bool:
         """Take a buffer if one is free and nobody waits for a first one."""
         if self._free == 0 or self._waiting:
             return False
@@ -94,7 +94,7 @@ class Buffers:
 
     def grow(self) -> bool:
         """Take one more buffer if one is free; an upload has at most three."""
-        if self.count >= MAX_BUFFERS_PER_UPLOAD or not self._pool.take():
+        if self.count >= MAX_BUFFERS_PER_UPLOAD or not self._pool.try_take():
             return False
         self.count += 1
         return True

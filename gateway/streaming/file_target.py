@@ -60,7 +60,7 @@ class StreamingFileTarget(BaseTarget):
 
     def on_data_received(self, chunk: bytes) -> None:
         """Take a piece; wait while more than MAX_QUEUED_WRITES writes are queued."""
-        self._take(chunk)
+        self._add(chunk)
         self._wait(MAX_QUEUED_WRITES)
 
     def on_finish(self) -> None:
@@ -75,7 +75,7 @@ class StreamingFileTarget(BaseTarget):
 
     async def on_data_received_async(self, chunk: bytes) -> None:
         """Take a piece; wait, without blocking, while more than MAX_QUEUED_WRITES writes are queued."""
-        self._take(chunk)
+        self._add(chunk)
         if len(self._jobs) > MAX_QUEUED_WRITES:
             await self._drain(MAX_QUEUED_WRITES)
 
@@ -103,7 +103,7 @@ class StreamingFileTarget(BaseTarget):
         self._thread.shutdown(wait=True)
         self._jobs.clear()
 
-    def _take(self, chunk: bytes) -> None:
+    def _add(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
         self._pieces.append(chunk)
         self._waiting_bytes += len(chunk)

@@ -37,7 +37,7 @@ class SendQueue:
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[None]:
         """Admit one sender; raise StoreNotResponding if another one timed out while the store took no part."""
-        await self._take()
+        await self._wait_for_turn()
         try:
             yield
         except Unavailable:
@@ -48,7 +48,7 @@ class SendQueue:
         finally:
             self._release()
 
-    async def _take(self) -> None:
+    async def _wait_for_turn(self) -> None:
         if self._free and not self._waiting:
             self._free -= 1
             return

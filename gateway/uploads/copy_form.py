@@ -23,7 +23,7 @@ _NOT_SENT = "The form of this upload has not been sent yet."
 
 
 class CopyClaim:
-    """The right to copy one POST upload. One process has it at a time, and renews it by its heartbeat."""
+    """The right to copy one POST upload: held by one process at a time, renewed by its heartbeat."""
 
     def __init__(self, gateway: Gateway, upload_id: UUID) -> None:
         self.token = uuid4()
@@ -32,8 +32,8 @@ class CopyClaim:
         self._upload_id = upload_id
         self.heartbeat = Heartbeat(self._save_progress, lease_seconds=gateway.policy.lease_seconds)
 
-    async def take(self) -> bool:
-        """Become the process that copies; False when another one does, or when the upload is not open."""
+    async def acquire(self) -> bool:
+        """Claim the copy for this process; False if another process has it or the upload is not open."""
         seconds = self._gateway.policy.lease_seconds
         return await self._gateway.uploads.claim_receiver(self._upload_id, token=self.token, seconds=seconds)
 
@@ -45,7 +45,7 @@ class CopyClaim:
         """Record one more copied part; raise WrongState or DatabaseUnavailable when the claim has ended."""
         self.copied_bytes += copied_bytes
         with suppress(Unavailable):
-            await self.heartbeat.beat()
+            await self.heartbeat.renew_now()
         if self.heartbeat.lost:
             raise WrongState("Another process is copying the form of this upload.", state=State.UPLOADING.value)
         if self.heartbeat.overdue:
@@ -88,7 +88,7 @@ async def claim_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[CopyClai
     not renewed for the length of a lease. Raises WrongState while another process copies.
     """
     claim = CopyClaim(gateway, upload.id)
-    if not await claim.take():
+    if not await claim.acquire():
         current = await gateway.uploads.find_unscoped(upload.id)
         if current is None or current.state is not State.UPLOADING:
             yield None

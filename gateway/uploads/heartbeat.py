@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Call *renew* every *interval_seconds* until it returns False; a failed renewal is tried again at the next beat.
+    """Call *renew* every *interval_seconds* until it returns False; a failed renewal is repeated at the next interval.
 
     *renew* returns True after it renewed the lease, False when the lease is lost, None when no renewal was due yet.
 
@@ -43,7 +43,7 @@ class Heartbeat:
     def start(self) -> None:
         """Start; the lease was taken just now."""
         self._renewed_at = asyncio.get_running_loop().time()
-        self._task = asyncio.create_task(self._beat(), name="heartbeat")
+        self._task = asyncio.create_task(self._heartbeat_loop(), name="heartbeat")
 
     async def stop(self) -> None:
         """Stop. No error of a renewal is raised here, so the caller's clean-up always follows."""
@@ -53,7 +53,7 @@ class Heartbeat:
             # Not `await task`: that would swallow a cancellation of the caller together with the task's own.
             await asyncio.wait({task})
 
-    async def beat(self) -> bool:
+    async def renew_now(self) -> bool:
         """Renew once, now; False when the lease is lost. Raises Unavailable."""
         began = asyncio.get_running_loop().time()
         renewed = await self._renew()
@@ -64,11 +64,11 @@ class Heartbeat:
             self._renewed_at = began
         return True
 
-    async def _beat(self) -> None:
+    async def _heartbeat_loop(self) -> None:
         while True:
             await asyncio.sleep(self._interval_seconds)
             try:
-                if not await self.beat():
+                if not await self.renew_now():
                     return
             except Unavailable:
                 continue

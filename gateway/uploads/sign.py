@@ -21,7 +21,7 @@ from gateway.uploads.list_parts import check_room
 MAX_PARTS_A_CALL = 1000
 """S3 pages ListParts by 1,000, so clients already think in such pages; an answer is then about 600 kB."""
 
-SLICE = 100
+PARTS_PER_STEP = 100
 """Parts that are signed without a pause: about a millisecond."""
 URLS_PER_PART = 5
 """URLs without a signed length for each 5 MiB that may be sent: clients sign a part again before each retry."""
@@ -63,8 +63,8 @@ async def sign(
         await check_room(gateway, principal, upload, [part.part_number for part in wanted])
         await _count_unsized(gateway, upload, wanted)
     signed: list[SignedPart] = []
-    for start in range(0, len(wanted), SLICE):
-        signed += sign_parts(gateway, upload, wanted[start : start + SLICE])
+    for start in range(0, len(wanted), PARTS_PER_STEP):
+        signed += sign_parts(gateway, upload, wanted[start : start + PARTS_PER_STEP])
         # Signing needs only CPU: let other requests run in between.
         await asyncio.sleep(0)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}

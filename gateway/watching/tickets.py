@@ -37,7 +37,7 @@ async def make_ticket(
 
 async def use_ticket(gateway: Gateway, text: str, upload_id: UUID | None) -> Principal:
     """Redeem a ticket and return its principal; raise Unauthenticated if it does not open this stream."""
-    packed = await tickets.take(gateway.database, ticket_hash=ticket_hash(text), upload_id=upload_id)
+    packed = await tickets.redeem(gateway.database, ticket_hash=ticket_hash(text), upload_id=upload_id)
     if packed is None:
         raise Unauthenticated("The ticket was already used, has expired, or is for another upload. Get a new one.")
     return unpack(packed)

@@ -55,7 +55,7 @@ async def send_claimed(gateway: Gateway, delivery: Claimed) -> SendResult | None
     headers = webhooks.secrets.headers(message, delivery.webhook_id, delivery.secret_numbers)
     outcome = await webhooks.sender.send(delivery.url, headers, body)
     if outcome.ok and outcome.status is not None:
-        await deliveries.succeeded(gateway.database, delivery, status=outcome.status)
+        await deliveries.mark_delivered(gateway.database, delivery, status=outcome.status)
     else:
         await _record_failure(gateway, delivery, outcome)
     return outcome

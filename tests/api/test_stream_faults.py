@@ -239,8 +239,8 @@ async def test_b5_a_temporary_file_that_outlived_its_upload_is_swept(open_api: O
     names = [f"{ended_id}.tmp", "somebody.tmp", f"{uuid.uuid4()}.tmp"]
     for name in names:
         (kept / name).write_bytes(b"x")
-    assert (await sweep(api.gateway))["leftovers"] == 0
+    assert (await sweep(api.gateway))["temporary_files"] == 0
     for name in names:
         os.utime(kept / name, (1, 1))
-    assert (await sweep(api.gateway))["leftovers"] == 1
+    assert (await sweep(api.gateway))["temporary_files"] == 1
     assert sorted(path.name for path in kept.iterdir()) == sorted([f"{taken['upload_id']}.mp3", *names[1:]])

@@ -194,7 +194,7 @@ class AsyncClient(AsyncUploadCalls):
                 return Outcome(file, error=failure_of(exc))
             return Outcome(file, upload=upload)
 
-        async for outcome in self._driver.each(files, send, files_at_once, stop.set):
+        async for outcome in self._driver.run_many(files, send, files_at_once, stop.set):
             yield outcome
 
     async def inspect(self, source: Readable, *, filename: str | None = None) -> Inspection:

@@ -181,7 +181,7 @@ class AsyncDriver:
         )
         return await _on_thread(work, stop)
 
-    async def each(
+    async def run_many(
         self, items: Iterable[Item], work: Callable[[Item], Awaitable[T]], limit: int, cancel: Callable[[], None]
     ) -> AsyncIterator[T]:
         """Yield the results of *work* in the order in which they come, with up to *limit* at once; see `run_each`."""

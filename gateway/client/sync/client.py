@@ -191,7 +191,7 @@ class Client(UploadCalls):
                 return Outcome(file, error=failure_of(exc))
             return Outcome(file, upload=upload)
 
-        for outcome in self._driver.each(files, send, files_at_once, stop.set):
+        for outcome in self._driver.run_many(files, send, files_at_once, stop.set):
             yield outcome
 
     def inspect(self, source: Readable, *, filename: str | None = None) -> Inspection:

@@ -164,7 +164,7 @@ class Driver:
         """Fetch one file."""
         return self._transfers.download(upload_id, destination, overwrite=overwrite, progress=progress, cancel=cancel)
 
-    def each(
+    def run_many(
         self, items: Iterable[Item], work: Callable[[Item], T], limit: int, cancel: Callable[[], None]
     ) -> Iterator[T]:
         """Yield the results of *work* in the order in which they come, with up to *limit* at once; see `run_each`."""
