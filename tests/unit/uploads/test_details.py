@@ -76,7 +76,7 @@ async def test_an_upload_that_is_over_repeats_no_urls(world: World) -> None:
 
 async def test_many_parts_are_signed_in_one_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slices that let other requests run in between are joined, and none of them waits."""
-    monkeypatch.setattr(signing, "SLICE", 2)
+    monkeypatch.setattr(signing, "PARTS_PER_STEP", 2)
     body = wav(4500)
     upload = await world.created(body)
     signed = await sign(world.gateway, ACME, upload.id, [WantedPart(number) for number in range(1, 6)])
