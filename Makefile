@@ -9,6 +9,7 @@ TESTS ?= tests
 QUICK_TESTS := $(addprefix tests/unit/,events storage streaming uploads) $(filter-out %_house_rules.py %_regexes.py %_infra.py %_docs.py,$(wildcard tests/unit/test_*.py))
 FILES ?= 200000
 GO ?= go
+ACTIONLINT_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 VERSITYGW_MODULE := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 MINIO_MODULE := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -23,7 +24,7 @@ BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,bro
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench mutants fuzz check format openapi sync-client settings docs lock minio versitygw wheel clean
+.PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench mutants fuzz check workflows shape format openapi sync-client settings docs lock minio versitygw wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +99,12 @@ check: $(READY) ## Lint, types, import rules, house rules, settings and API docu
 	$(BIN)/mypy --strict gateway
 	$(BIN)/lint-imports
 	$(PYTEST) -q tests/unit/test_house_rules.py tests/unit/test_settings_docs.py $(wildcard tests/api/test_openapi*.py tests/unit/test_infra.py)
+
+workflows: ## Check .github/workflows with actionlint; without it, build it with Go
+	@PATH="$$PATH:$${GOBIN:-$$HOME/go/bin}"; command -v actionlint >/dev/null || $(GO) install $(ACTIONLINT_MODULE); actionlint
+
+shape: $(READY) ## Print lengths of functions and modules, packages, and imports between them
+	$(BIN)/python -m tests.shape
 
 format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only .
