@@ -17,9 +17,7 @@ STATE = "cors_origins"
 """Name under which authentication leaves the origins of the request's token."""
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-EXPOSED = (
-    "ETag, Location, Retry-After, X-Request-Id, Preference-Applied, X-Amz-Error-Code, Upload-Offset, Upload-Complete"
-)
+EXPOSED = "ETag, Location, Retry-After, X-Request-Id, Preference-Applied, X-Amz-Error-Code"
 MAX_AGE_SECONDS = 7200
 """Chromium keeps a preflight's answer for two hours at most."""
 

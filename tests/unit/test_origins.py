@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from gateway.api import cors
 from gateway.bootstrap import page_origins_of
 from gateway.dev.seaweedfs import cors_origins
 from gateway.domain.origins import LOOPBACK_ORIGINS, OriginRules, example_of, is_origin, origin_of
 from gateway.settings import Settings
+from tests import openapi_document
 
 GOOD = (
     "https://app.example.com",
@@ -190,3 +194,12 @@ def test_seaweedfs_gets_the_narrowest_rule_that_it_reads() -> None:
         "http://localhost",
         "http://*",
     ]
+
+
+def test_pages_are_told_only_of_methods_and_headers_that_exist() -> None:
+    """Each allowed method has a route, and each exposed header is set by another module of the API."""
+    methods = {method.upper() for path in openapi_document.document()["paths"].values() for method in path}
+    assert set(cors.METHODS.split(", ")) == methods | {"HEAD", "OPTIONS"}
+    folder = Path(cors.__file__).parent
+    code = "".join(path.read_text().lower() for path in folder.rglob("*.py") if path.name != "cors.py")
+    assert [name for name in cors.EXPOSED.split(", ") if f'"{name.lower()}"' not in code] == []
