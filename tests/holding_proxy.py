@@ -40,13 +40,16 @@ class HoldingProxy:
 
     The first is held, before it is sent or after its answer. Or each is, until `let_go`: cut off, done and not told
     what came of it (mute), never answered (hang), or answered as ANSWERS says; missing is the 404 of a proxy, not of a
-    store.
+    store. *accept_encoding* replaces this header on the way to the store; None strips it.
     """
 
-    def __init__(self, target: str, operation: str, moment: Moment) -> None:
+    def __init__(
+        self, target: str, operation: str, moment: Moment, *, accept_encoding: str | None = "unchanged"
+    ) -> None:
         self._target = target.rstrip("/")
         self._operation = operation
         self._moment: Moment = moment
+        self._accept_encoding = accept_encoding
         self._let_go = asyncio.Event()
         self._held = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -129,10 +132,14 @@ class HoldingProxy:
 
     async def _forward(self, request: web.Request) -> web.Response:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("connection", "transfer-encoding")}
+        if self._accept_encoding != "unchanged":
+            headers = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
+            headers |= {} if self._accept_encoding is None else {"Accept-Encoding": self._accept_encoding}
         url = URL(f"{self._target}{request.rel_url.raw_path_qs}", encoded=True)
         body = await request.read()
         data = io.BytesIO(body) if body else None
-        async with self._session.request(request.method, url, headers=headers, data=data) as answer:
+        options = {"headers": headers, "data": data, "skip_auto_headers": ["Accept-Encoding"]}
+        async with self._session.request(request.method, url, **options) as answer:
             kept = {
                 k: v
                 for k, v in answer.headers.items()

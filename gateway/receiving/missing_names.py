@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.domain.media_types import FAMILIES, bare_type
+from gateway.domain.media_types import AUDIO_EXTENSIONS, FAMILIES, VIDEO_EXTENSIONS, declared_type
 from gateway.streaming.form_parser import NAMELESS, FileComponent
 
 STEM = "recording"
@@ -36,29 +36,35 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 
 _EBML = bytes.fromhex("1a45dfa3")
 
+_RECORDINGS = frozenset(AUDIO_EXTENSIONS + VIDEO_EXTENSIONS)
+_TYPES = [
+    (media_type.lower(), extension, number)
+    for family in FAMILIES
+    for extension, types in family.types.items()
+    for number, media_type in enumerate(types)
+]
+# Reversed: where several extensions have a type, the first in the table gets it.
+_OF_CANONICAL = {media_type: extension for media_type, extension, number in reversed(_TYPES) if number == 0}
+_OF_ANY = {media_type: extension for media_type, extension, _ in reversed(_TYPES)}
+
 
 def name_of(component: FileComponent) -> str:
-    """Return the file's name; where it has none, one with the extension of its declared type, else of its bytes."""
+    """Return the file's name; where it has none, one with the extension of its declared type, else of its bytes.
+
+    A declared type is a guess: one that names no recording counts only where the bytes name none either.
+    """
     if component.filename not in NAMELESS:
         return component.filename
-    extension = _extension_of_type(component.content_type) or _extension_of_bytes(component.head)
+    declared = _extension_of_type(component.content_type)
+    seen = _extension_of_bytes(component.head)
+    extension = declared if declared in _RECORDINGS else seen or declared
     stem = component.filename or STEM
     return f"{stem}.{extension}" if extension else stem
 
 
 def _extension_of_type(content_type: str | None) -> str | None:
-    declared = bare_type(content_type)
-    if not declared:
-        return None
-    for family in FAMILIES:
-        for extension, types in family.types.items():
-            if types and types[0] == declared:
-                return extension
-    for family in FAMILIES:
-        for extension, types in family.types.items():
-            if declared in types:
-                return extension
-    return None
+    declared = declared_type(content_type)
+    return _OF_CANONICAL.get(declared) or _OF_ANY.get(declared) if declared else None
 
 
 def _extension_of_bytes(head: bytes) -> str | None:

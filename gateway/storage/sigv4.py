@@ -22,8 +22,9 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_PAYLOAD = sha256(b"").hexdigest()
 MAX_EXPIRES_IN_SECONDS = 604_800  # seven days: the life of a SigV4 signing key
 
-# Proxies and clients change these headers, so botocore and S3 do not sign them.
-_NEVER_SIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
+# Proxies and clients change these headers, so botocore and S3 do not sign them. Cloudflare and Google's load balancer
+# set or strip Accept-Encoding, and a store behind them would refuse every request that signs it (minio#15506).
+_NEVER_SIGNED = frozenset({"accept-encoding", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 

@@ -73,6 +73,24 @@ def test_old_clients_get_a_harmless_name(name: str, plain: str) -> None:
     assert f'filename="{plain}"' in attachment(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.mp3",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.mp3",
+        ),
+        ("\U0001f469\u200d\U0001f3a4.mp3", "\U0001f469\u200d\U0001f3a4.mp3"),
+        ("talk\u202e3pm.mp3", "talk3pm.mp3"),
+        ("\u2066talk\u2069\u200e.mp3", "talk.mp3"),
+    ],
+)
+def test_h14_joiners_stay_in_downloads_and_direction_marks_go(name: str, kept: str) -> None:
+    """Persian words and emoji of several parts keep U+200C and U+200D; marks that reverse the writing are dropped."""
+    encoded = attachment(name).partition("filename*=UTF-8''")[2]
+    assert (unquote(encoded) if encoded else attachment(name).split('"')[1]) == kept
+
+
 def test_upload_ids_are_uuids_of_version_7_in_order() -> None:
     """Ids are of version 7 and variant 1, and later ones sort later."""
     ids = [new_upload_id() for _ in range(50)]
