@@ -20,7 +20,10 @@ from gateway.domain.errors import Malformed
 MAX_HEADER_CHARACTERS = 4096
 
 _MEDIA_TYPE = re.compile(r"multipart/form-data[ \t]*(;.*)?", re.IGNORECASE)
-_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"[ \t]*|([^;"]*))')
+# A quote inside of a quoted value ends it only before a `;` or the end: form-data (npm) escapes none.
+_PARAMETER = re.compile(
+    r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.|"(?![ \t]*(?:;|$)))*)"[ \t]*(?=;|$)|([^;"]*))'
+)
 _SEPARATOR = re.compile(r"[ \t]*(?:;[ \t]*)*")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_-]{1,40})(?:\*[A-Za-z-]{1,40})?\?([QqBb])\?([^?]{0,4096})\?=")

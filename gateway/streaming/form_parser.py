@@ -34,8 +34,8 @@ MOST_HEADERS = 8
 MOST_HEADER_BYTES = 4096
 """Bytes of one header: a file name of 1,024 bytes needs 3 KiB when every byte is escaped."""
 
-MOST_PREAMBLE_BYTES = 64
-"""Line ends and blanks before the first boundary: cpp-httplib and old aiohttp send one or two line ends."""
+MOST_PREAMBLE_BYTES = 1024
+"""Bytes before the first boundary: cpp-httplib sends a line end, mail libraries "This is a multi-part message …"."""
 
 MOST_EPILOGUE_BYTES = 1024
 """Bytes after the last boundary: clients send line ends and blanks, mail programs a sentence."""
@@ -52,7 +52,6 @@ NAMELESS = frozenset({"", "blob"})
 """Names that say nothing: browsers call a Blob without a name `blob`."""
 
 _PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary"})
-_BLANKS = b"\r\n \t"
 _FIELD_TYPES = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
 
 
@@ -71,8 +70,8 @@ OpenFile = Callable[[FileComponent], Awaitable[BaseTarget]]
 class FormReader:
     """Feed a form as it arrives; its file goes to the target that *open_file* returns.
 
-    A field of *single_fields* may come once. Only line ends and blanks may stand before the first boundary, and a short
-    text after the last. Raises Malformed, Invalid and BodyTooLarge, and whatever the target raises.
+    A field of *single_fields* may come once. A short text may stand before the first boundary, and after the last one.
+    Raises Malformed, Invalid and BodyTooLarge, and whatever the target raises.
     """
 
     def __init__(self, boundary: str, open_file: OpenFile, *, single_fields: Collection[str] = ()) -> None:
@@ -109,7 +108,7 @@ class FormReader:
             self._check_epilogue(self._after + chunk)
             return
         if not self._begun:
-            chunk = self._skip_blanks(chunk)
+            chunk = self._skip_preamble(chunk)
             if not chunk:
                 return
         in_a_file, part_ended = self._target is not None, False
@@ -137,19 +136,20 @@ class FormReader:
         if self.file is None:
             raise Malformed("The form has no file in it.")
 
-    def _skip_blanks(self, chunk: bytes) -> bytes:
-        """Return the bytes from the first boundary on, or nothing while the boundary is incomplete."""
+    def _skip_preamble(self, chunk: bytes) -> bytes:
+        """Return the bytes from the first boundary on, or nothing while the boundary is incomplete.
+
+        The boundary begins a line: within a line it is part of a text, as for every other reader.
+        """
         head = self._beginning + chunk
-        stripped = head.lstrip(_BLANKS)
-        if len(head) - len(stripped) > MOST_PREAMBLE_BYTES or not self._boundary.startswith(
-            stripped[: len(self._boundary)]
-        ):
+        index = head.find(self._boundary, 0, MOST_PREAMBLE_BYTES + len(self._boundary))
+        if index >= 0 and (index == 0 or head[index - 1 : index] == b"\n"):
+            self._begun, self._beginning = True, b""
+            return head[index:]
+        if index >= 0 or len(head) >= MOST_PREAMBLE_BYTES + len(self._boundary):
             raise Malformed("The body does not begin with its boundary.")
-        if len(stripped) < len(self._boundary):
-            self._beginning = head
-            return b""
-        self._begun, self._beginning = True, b""
-        return stripped
+        self._beginning = head
+        return b""
 
     def _look_for_end(self, chunk: bytes) -> None:
         seen = self._carried + chunk

@@ -98,6 +98,14 @@ CAPTURES = {
     ),
     "h4 cpp-httplib": Capture(b"\r\n" + part(AUDIO) + END, "talk.mp3"),
     "h4 old aiohttp": Capture(b"\n\r\n" + part(AUDIO) + END, "talk.mp3"),
+    "h4 mail libraries write a sentence first": Capture(
+        b"This is a multi-part message in MIME format.\r\n" + part(AUDIO) + END, "talk.mp3"
+    ),
+    "form-data (npm) escapes no quote": Capture(
+        part('Content-Disposition: form-data; name="file"; filename="a "live" talk.mp3"\r\nContent-Type: audio/mpeg')
+        + END,
+        'a "live" talk.mp3',
+    ),
     "h5 line ends after the end": Capture(part(AUDIO) + END + b"\r\n\r\n", "talk.mp3"),
     "h5 blanks and a sentence after the end": Capture(part(AUDIO) + END + b"  \r\nThat was all.\r\n", "talk.mp3"),
     "h5 no line end after the end": Capture(part(AUDIO) + END[:-2], "talk.mp3"),
