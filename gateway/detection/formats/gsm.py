@@ -10,6 +10,8 @@ from gateway.detection.verdict import DurationSource, Look, Structure, Track, ro
 FRAME = 33
 # Each frame begins with these four bits, and with nothing else that tells it: so many are needed, in a row.
 MARK, _ENOUGH = 0xD, 32
+# Fewer do where the size of the file is that of whole frames.
+_FEW = 8
 _RATE, _SAMPLES = 8_000, 160
 # Frames of noise or of another format have the same four bits once in 16; silence repeats whole frames.
 _LEAST_VALUES = 6
@@ -19,7 +21,8 @@ _FEW_OTHERS = 64
 def look(source: Source) -> Look[Structure | None]:
     """Check that every frame of the first and of the last kilobytes begins with the mark; None when it does not."""
     head = yield from source.at(0, HEAD)
-    if not _stands(head, 0) or source.base:
+    frames, rest = divmod(source.size, FRAME)
+    if not _stands(head, 0, _ENOUGH if rest else _FEW) or source.base:
         return None
     # Bits after the mark are nearly free: where they are all equal too, something else has a period of 33 bytes.
     sample = head[:SPAN]
@@ -27,19 +30,18 @@ def look(source: Source) -> Look[Structure | None]:
         return None
     tail = yield from source.tail()
     offset = source.size - len(tail)
-    if not _stands(tail, -offset % FRAME):
+    if not _stands(tail, -offset % FRAME, _FEW):
         raise something_follows("GSM")
-    frames, rest = divmod(source.size, FRAME)
     seconds = rounded(frames * _SAMPLES / _RATE)
     how: DurationSource | None = "counted" if seconds else None
     track = Track("audio", "gsm", channels=1, sample_rate_hz=_RATE)
     return Structure("gsm", "gsm", "audio/x-gsm", "audio", (track,), seconds, None, how, not rest)
 
 
-def _stands(data: bytes, first: int) -> bool:
+def _stands(data: bytes, first: int, least: int) -> bool:
     """Say whether the mark stands at every frame of these bytes, and seldom between them."""
     marks = data[first::FRAME]
-    if len(marks) < _ENOUGH or any(byte >> 4 != MARK for byte in marks):
+    if len(marks) < least or any(byte >> 4 != MARK for byte in marks):
         return False
     between = data[first + 16 :: FRAME]
     return sum(byte >> 4 == MARK for byte in between) < max(_FEW_OTHERS, len(between)) // 2

@@ -14,6 +14,8 @@ MAX_CHUNKS = 32
 # Above every recorder.
 MAX_RATE_HZ = 4_194_304
 MAX_CHANNELS = 1024
+# Three months, above every recording.
+MAX_SECONDS = 8_000_000
 # Sun's encodings with bytes a sample; 0 where samples are packed.
 _AU = {1: ("pcm_mulaw", 1), 2: ("pcm_s8", 1), 3: ("pcm_s16be", 2), 4: ("pcm_s24be", 3), 5: ("pcm_s32be", 4),
        6: ("pcm_f32be", 4), 7: ("pcm_f64be", 8), 23: ("adpcm_g721", 0), 24: ("adpcm_g722", 0),
@@ -182,7 +184,8 @@ def _caf_seconds(source: Source, caf: _Caf, packet_bytes: int, packet_frames: in
     # Four bytes of edit count stand before the samples.
     held = (min(size, there) if size >= 0 else there) - 4
     seconds = held / packet_bytes * packet_frames / rate if packet_bytes and packet_frames else caf.frames / rate
-    return round(seconds, 3) if seconds > 0 else None
+    # FFmpeg leaves the frames of FLAC unwritten in the table.
+    return round(seconds, 3) if 0 < seconds < MAX_SECONDS else None
 
 
 def _caf_chunk(source: Source, caf: _Caf, name: bytes, position: int, size: int) -> Look[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.detection.formats.endings import before_tags, is_foreign, something_follows
-from gateway.detection.formats.payload import refuse_text
+from gateway.detection.formats.payload import SPAN, is_text, refuse_text
 from gateway.detection.source import TAIL, Source
 from gateway.detection.verdict import DurationSource, Look, Structure, Track, broken, rounded, truncated
 
@@ -70,7 +70,8 @@ def look(source: Source) -> Look[Structure]:
         if block is None:
             if not number:
                 raise broken("The header of the first block is malformed", "wv")
-            break
+            raise broken("A block does not lead to the next", "wv")
+        yield from refuse_text(source, position + HEADER, "wv", block.length - HEADER)
         if position + block.length > stop:
             break
         rate = (yield from _parts(source, position, block)) or rate
@@ -82,7 +83,6 @@ def look(source: Source) -> Look[Structure]:
             break
     if first is None:
         raise truncated("its first block", "wv")
-    yield from refuse_text(source, HEADER, "wv", position - HEADER)
     return (yield from _structure(source, first, channels, rate, stop))
 
 
@@ -148,6 +148,8 @@ def _end(source: Source, first: _Block, stop: int) -> Look[tuple[int | None, boo
             if is_foreign(rest):
                 raise something_follows("WavPack")
             whole = at + block.length <= len(tail)
+            if is_text(tail[at + HEADER : at + HEADER + SPAN]):
+                raise broken("What should be sound is text", "wv")
             return block.index + (block.samples if whole else 0), whole
         at = tail.rfind(b"wvpk", 0, at)
     if offset > first.length and 2 * first.length < len(tail):

@@ -170,6 +170,7 @@ def facts(verdict: Verdict) -> tuple[object, ...]:
         (ivf(frames=6, size=90_000), ("ivf", "vp8", None, None, 0.24)),
         (ivf(codec=b"VP90", first=b"\x82\x49\x83\x42"), ("ivf", "vp09", None, None, 2.4)),
         (ivf(codec=b"AV01", first=b"\x12\0\x0a\x0b"), ("ivf", "av01", None, None, 2.4)),
+        (gsm(10), ("gsm", "gsm", 1, 8_000, 0.2)),
         (gsm(), ("gsm", "gsm", 1, 8_000, 5.0)),
         (mxf(), ("mxf", "mp4v.61", None, None, 0.16)),
         (mxf(footer=False), ("mxf", "mp4v.61", None, None, 0.16)),
@@ -229,6 +230,14 @@ def changed(data: bytes, at: int, value: bytes) -> bytes:
         pytest.param(changed(wavpack(), 32, b"\x8a\xff\xff\x00"), id="wv: a part longer than its block"),
         pytest.param(wavpack_block(0, 22_050, sound=b"")[:32] + bytes(2) * 3, id="wv: no sound in the block"),
         pytest.param(wavpack_block(0, 22_050, sound=PROSE[:8_000]), id="wv: prose as sound"),
+        pytest.param(
+            wavpack_block(0, 22_050, sound=b"\1\2", flags=0x04800805) + b"never a block, but text\n" * 99,
+            id="wv: text in place of the second channel",
+        ),
+        pytest.param(
+            wavpack() + wavpack_block(88_200, 88_200, sound=noise(90_000))[:40] + PROSE[:30_000],
+            id="wv: prose in the last block",
+        ),
         pytest.param(changed(voc(VOICE), 20, b"\xff\x7f"), id="voc: the header is longer than the file"),
         pytest.param(changed(voc(VOICE), 24, b"ab"), id="voc: a wrong checksum"),
         pytest.param(voc(voc_block(1, b"\x83\x63" + noise(8_000))), id="voc: a codec that is none"),
