@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.detection.formats import nal
 from gateway.detection.formats.endings import something_follows
-from gateway.detection.formats.payload import SPAN, is_text
+from gateway.detection.formats.payload import SPAN, holds_text, is_text
 from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import DurationSource, Look, Structure, Track, broken, truncated
 
@@ -15,6 +15,8 @@ _PARAMETERS, _DELIMITER = 7, 9
 _UNITS = frozenset((*range(1, 13), *range(14, 22)))
 _PICTURES = frozenset((1, 2, 5))
 MAX_UNITS = 2048
+# The end of the last unit must not be words.
+_TEXT_BYTES = 256
 # Pictures that are compared with text, near the beginning and near the end.
 _LOOKED_AT = 4
 
@@ -44,6 +46,9 @@ def look(source: Source) -> Look[Structure]:
     overlap = max(0, len(head) + len(tail) - source.size)
     last, is_whole = _count(tail[overlap:])
     if not is_whole or (overlap < len(tail) and tail.find(_START) < 0):
+        raise something_follows("H.264")
+    unit = tail[max(0, tail.rfind(_START)) :]
+    if is_text(unit[-2 * _TEXT_BYTES :]) or holds_text(unit[-_TEXT_BYTES:]):
         raise something_follows("H.264")
     seconds: float | None = None
     how: DurationSource | None = None

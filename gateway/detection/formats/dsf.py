@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway.detection.formats import id3
 from gateway.detection.formats.payload import refuse_hidden, refuse_text
-from gateway.detection.formats.riff import LEAST_SOUND
 from gateway.detection.source import Source
 from gateway.detection.verdict import Look, Structure, Track, broken, rounded, truncated
 
@@ -56,7 +55,7 @@ def _structure(
 ) -> Look[Structure]:
     there = source.size - _HEADER
     cut = data_size > there
-    if not samples or (cut and there < LEAST_SOUND):
+    if not samples or (cut and there < _BLOCK * channels):
         raise truncated("its sound data", "dsf")
     yield from refuse_hidden(source, b"data", _HEADER, "dsf")
     yield from refuse_text(source, _HEADER, "dsf")

@@ -84,6 +84,9 @@ def _proves(source: Source, chain: Chain, parse: FrameHeader) -> Look[bool]:
         return (yield from mpeg_audio.proves(source, chain))
     if parse is aac.adts and chain.count == 1 and chain.end == source.size and not chain.start:
         return True
+    if parse is dts.frame and chain.cut_short:
+        # Players want as many whole frames before they take a stream for DTS.
+        return chain.proves and chain.count >= ENOUGH
     if parse is not ac3.frame:
         return chain.proves
     # AC-3 has a checksum: with it, one frame that is the whole file is enough, and without it no number of frames is.

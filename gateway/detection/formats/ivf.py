@@ -39,7 +39,7 @@ def look(source: Source) -> Look[Structure]:
         raise broken("The header names impossible numbers", "ivf")
     position, count, last = yield from _frames(source, codec)
     if count < ENOUGH and position < source.size:
-        if position + _FRAME_HEADER >= source.size or not count:
+        if not count or _is_cut((yield from source.at(position, source.size - position)), last):
             raise truncated("its first pictures", "ivf")
         raise broken("A picture does not lead to the next", "ivf")
     if not count:
@@ -101,7 +101,7 @@ def _end(source: Source, position: int, last: int) -> Look[tuple[int, bool]]:
         if number == MAX_STARTS:
             break
         found, end = _follow(tail, match.start(), last)
-        if len(found) > ENOUGH or (found and end == len(tail)):
+        if len(found) > ENOUGH or (found and (end == len(tail) or _is_cut(tail[end:], found[-1]))):
             return _judge(tail, found, end, last)
     raise something_follows("IVF")
 
@@ -123,9 +123,12 @@ def _follow(tail: bytes, at: int, last: int) -> tuple[list[int], int]:
 def _judge(tail: bytes, times: list[int], end: int, last: int) -> tuple[int, bool]:
     rest = tail[end:]
     latest = times[-1] if times else last
-    cut = len(rest) < _FRAME_HEADER or (
-        int.from_bytes(rest[:4], "little") <= MAX_FRAME and 0 <= int.from_bytes(rest[4:12], "little") - latest < _NEAR
-    )
-    if rest and not cut and is_foreign(rest):
+    if rest and not _is_cut(rest, latest) and is_foreign(rest):
         raise something_follows("IVF")
     return latest, not rest
+
+
+def _is_cut(rest: bytes, latest: int) -> bool:
+    """Say whether these bytes are the beginning of a picture that the file ends inside."""
+    size, time = int.from_bytes(rest[:4], "little"), int.from_bytes(rest[4:12], "little")
+    return len(rest) < _FRAME_HEADER or (len(rest) - _FRAME_HEADER < size <= MAX_FRAME and 0 <= time - latest < _NEAR)

@@ -21,6 +21,8 @@ _COMPOUND_ITEMS = frozenset((0x07, 0x14, 0x17, 0x18))
 _PICTURE_SETS, _SOUND_SETS = frozenset((0x27, 0x28, 0x29, 0x51)), frozenset((0x42, 0x47, 0x48))
 _DESCRIPTORS = _PICTURE_SETS | _SOUND_SETS
 _TRACK, _SEQUENCE = 0x3B, 0x0F
+# The material package says what is played, the source package where it is: players need both (9.4).
+_PACKAGES = frozenset((0x36, 0x37))
 # Local tags of the descriptors (annex D).
 _SAMPLE_RATE, _DURATION = 0x3001, 0x3002
 _CODING, _HEIGHT, _WIDTH = 0x3201, 0x3202, 0x3203
@@ -50,6 +52,7 @@ class _File:
     tracks: list[Track] = field(default_factory=list)
     duration_seconds: float | None = None
     edit_rate: float | None = None
+    packages: set[int] = field(default_factory=set)
     items: set[int] = field(default_factory=set)
     essence_at: int = 0
 
@@ -89,6 +92,8 @@ def look(source: Source) -> Look[Structure]:
     metadata = min(int.from_bytes(pack[32:40]), MAX_METADATA)
     yield from source.at(end, min(metadata, MAX_READ), ahead=min(metadata, MAX_READ))
     yield from _walk(source, found, end)
+    if found.packages != _PACKAGES:
+        raise broken("The header describes no film", "mxf")
     if not found.essence_at:
         raise truncated("its header, before any sound or picture", "mxf")
     return (yield from _structure(source, found))
@@ -118,6 +123,7 @@ def _walk(source: Source, found: _File, position: int) -> Look[None]:
                 return
         elif key[:13] == _SET:
             source.mark_tag(start, end)
+            found.packages.update({key[14]} & _PACKAGES)
             _note(found, key[14], source.cached(start, min(end - start, 4096)) or b"")
         position = end
 

@@ -79,11 +79,9 @@ def look(source: Source) -> Look[Structure]:
         if block.samples and (first is None or not block.flags & _INITIAL):
             first = first or block
             channels += block.channels
-        if (first and block.flags & _FINAL) or position >= stop:
-            break
-    if first is None:
-        raise truncated("its first block", "wv")
-    return (yield from _structure(source, first, channels, rate, stop))
+        if first and block.flags & _FINAL:
+            return (yield from _structure(source, first, channels, rate, stop))
+    raise truncated("its first blocks", "wv")
 
 
 def _parts(source: Source, position: int, block: _Block) -> Look[int]:

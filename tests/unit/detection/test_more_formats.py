@@ -91,7 +91,7 @@ def klv(key: bytes, value: bytes) -> bytes:
     return b"\x06\x0e\x2b\x34" + key + b"\x83" + len(value).to_bytes(3) + value
 
 
-def mxf(picture: bytes | None = None, *, footer: bool = True, frames: int = 4) -> bytes:
+def mxf(picture: bytes | None = None, *, footer: bool = True, frames: int = 4, packages: bool = True) -> bytes:
     """Build a film of MPEG-2 pictures, its header partition, descriptor and footer."""
 
     def partition(kind: int, this: int, footer_at: int, header: int) -> bytes:
@@ -102,6 +102,8 @@ def mxf(picture: bytes | None = None, *, footer: bool = True, frames: int = 4) -
             (0x3202, struct.pack(">I", 576)), (0x3201, bytes.fromhex("060e2b34040101030401020201010100"))]  # fmt: skip
     body = b"".join(struct.pack(">HH", tag, len(value)) + value for tag, value in tags)
     metadata = klv(bytes.fromhex("02530101 0d010101 01012800"), body)
+    for package in b"\x36\x37" if packages else b"":
+        metadata += klv(bytes.fromhex("02530101 0d010101 0101") + bytes((package, 0)), struct.pack(">HH", 0x4401, 0))
     essence = b"".join(
         klv(bytes.fromhex("01020101 0d010301 15010500"), noise(9_000) if picture is None else picture)
         for _ in range(frames)
@@ -271,6 +273,7 @@ def changed(data: bytes, at: int, value: bytes) -> bytes:
         pytest.param(mxf(PROSE[:9_000]), id="mxf: prose as pictures"),
         pytest.param(mxf()[:-120] + PROSE, id="mxf: prose in place of the footer"),
         pytest.param(mxf(footer=False) + PROSE, id="mxf: prose after a film without a footer"),
+        pytest.param(mxf(packages=False), id="mxf: no packages"),
         pytest.param(mxf(frames=0), id="mxf: no pictures"),
         pytest.param(changed(mxf(), 20, b"/*"), id="mxf: a version that is text"),
         pytest.param(changed(mxf(), 32 + 12, b"=1;//aaa"), id="mxf: a footer that is text"),
@@ -284,6 +287,8 @@ def changed(data: bytes, at: int, value: bytes) -> bytes:
         pytest.param(media.genuine("x.dts")[:2_100] + PROSE, id="dts: prose after some frames"),
         pytest.param(b"\0\0\0\1\x67" + noise(30_000), id="h264: a start code and noise"),
         pytest.param(media.genuine("x.h264")[:60] + b"\0\0\1\x65" + PROSE, id="h264: prose as a picture"),
+        pytest.param(media.genuine("x.h264") + PROSE[:3_000], id="h264: prose after its last unit"),
+        pytest.param(media.genuine("x.h264") + PROSE[:120], id="h264: a line after its last unit"),
         pytest.param(media.genuine("x.h264") + b"\0\0\1\xff" + PROSE, id="h264: prose after it"),
     ],
 )  # fmt: skip
