@@ -75,6 +75,16 @@ async def test_the_facts_of_a_ready_file_are_in_row_and_event(world: World) -> N
     assert ready.detection["duration_seconds"] == pytest.approx((2500 - 44) / 16_000, abs=0.001)
 
 
+async def test_the_bytes_decide_the_type_and_not_the_name(world: World) -> None:
+    """A WAV file named .mp3 is served as what it is."""
+    body = wav()
+    upload = (await create(world.gateway, ACME, NewUpload("a.mp3", len(body)))).upload
+    world.put(upload, body)
+    ready = await complete(world.gateway, ACME, upload.id)
+    assert (upload.content_type, ready.content_type) == ("audio/mpeg", "audio/vnd.wave")
+    assert world.uploads.events[-1][2]["suggested_filename"] == "a.wav"
+
+
 async def test_a_rejected_file_keeps_what_was_detected(world: World) -> None:
     """The row says what the bytes are, and row and event say why they were refused."""
     upload = await world.sent(b"<html>" + b" " * 1000)

@@ -219,3 +219,19 @@ async def test_a_bucket_without_versions_is_asked_once() -> None:
     store.put("a", b"x")
     await remove_object(store, "a")
     assert (store.objects, store.calls) == ({}, ["HeadObject", "DeleteObject"])
+
+
+async def test_a_checked_version_that_is_gone_is_missing_whatever_was_written_later(
+    world: World, store: VersionedStore
+) -> None:
+    """The absence of exactly that version is confirmed by the store: a later write under the key is another file."""
+    upload = await world.sent(wav())
+
+    async def replace_version() -> None:
+        store.put(upload.object_key, wav(2600))
+        del store.versions[upload.object_key][0]
+
+    store.before["HeadObject"] = replace_version
+    final = await complete(world.gateway, ACME, upload.id)
+    assert (final.state, final.rejection_code) == (State.REJECTED, "object_missing")
+    assert store.reads == [("v1", None)]
