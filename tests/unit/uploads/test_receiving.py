@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +14,7 @@ from gateway.domain.errors import PartsMismatch, WrongState
 from gateway.domain.parts import ClientPart
 from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
-from gateway.uploads import access
+from gateway.uploads import access, heartbeat
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from tests.unit.uploads.conftest import ACME, World, wav
@@ -142,3 +144,72 @@ async def test_a_call_that_finds_the_upload_claimed_waits_for_an_answer(
     assert await world.uploads.apply(upload.id, Transition(State.COMPLETING, State.UPLOADING)) is not None
     with pytest.raises(PartsMismatch, match="Complete the upload again"):
         await asyncio.wait_for(call, 10)
+
+
+async def test_a_file_on_disk_is_completed_by_its_receiver_alone(world: World, tmp_path: Path) -> None:
+    """Half a file lies there when its receiver died: no other call takes it for a whole one."""
+    wanted = NewUpload("a.wav", None, directory=str(tmp_path))
+    upload = (await create(world.gateway, ACME, wanted, sent_by_gateway=True)).upload
+    for other in (None, uuid4()):
+        with pytest.raises(WrongState, match="still receiving"):
+            await complete(world.gateway, ACME, upload.id, receiver_token=other)
+    assert world.row(upload.id).state is State.UPLOADING
+
+
+async def test_another_content_under_the_key_is_never_the_assembled_one(world: World) -> None:
+    """It was written between the assembly and the check, and is a good file of the same size itself."""
+    body = wav()
+    upload = await world.sent(body)
+
+    async def forge() -> None:
+        world.store.put(upload.object_key, body[:-2] + b"\1\1")
+
+    world.store.before["HeadObject"] = forge
+    final = await complete(world.gateway, ACME, upload.id)
+    assert (final.state, final.rejection_code) == (State.REJECTED, "object_changed")
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_a_create_that_was_retried_may_have_left_an_orphan(
+    world: World, retried: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only then the sweep looks for a second multipart upload of the key; a file on disk has none."""
+    told: list[bool] = []
+    original, opening = world.uploads.open_upload, world.store.open_multipart_upload
+
+    async def open_upload(*arguments: Any, **more: Any) -> Any:
+        told.append(more.get("orphans_possible", False))
+        return await original(*arguments, **more)
+
+    async def open_multipart_upload(key: str, **options: Any) -> tuple[str, bool]:
+        return (await opening(key, **options))[0], retried
+
+    monkeypatch.setattr(world.uploads, "open_upload", open_upload)
+    monkeypatch.setattr(world.store, "open_multipart_upload", open_multipart_upload)
+    await world.created(wav())
+    wanted = NewUpload("a.wav", None, directory=str(tmp_path))
+    await create(world.gateway, ACME, wanted, sent_by_gateway=True)
+    assert told == [retried, False]
+
+
+async def test_a_lease_is_renewed_four_times_in_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three renewals may fail before another process takes over."""
+    pauses: list[float] = []
+
+    class Pausing:
+        @staticmethod
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            await asyncio.Event().wait()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(asyncio, name)
+
+    async def renew() -> bool:
+        return True
+
+    monkeypatch.setattr(heartbeat, "asyncio", Pausing())
+    async with heartbeat.renewing(renew, lease_seconds=10):
+        while not pauses:
+            await asyncio.sleep(0)
+    assert pauses == [2.5]
