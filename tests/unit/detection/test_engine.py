@@ -11,7 +11,7 @@ import pytest
 
 from gateway.detection import BytesReader, Kind, Verdict, engine, examine, inspect, inspect_bytes, inspect_file
 from gateway.detection.engine import AUDIO_VIDEO
-from gateway.detection.source import Source
+from gateway.detection.source import HEAD, Source
 from gateway.detection.verdict import Look, Refused, Structure, Track
 from tests.unit.uploads.conftest import wav
 
@@ -185,6 +185,11 @@ def test_media_is_searched_for_a_second_format(
         verdict = inspect_bytes(bytes(100), allowed_kinds=[facts["kind"]])
         assert (verdict.accepted, verdict.by_magic_alone) == (True, alone)
         assert seen == (["hidden"] if alone else ["hidden", "magic"]) * checked
+
+
+def test_the_first_read_shows_the_head() -> None:
+    """An image of a disc has its first descriptor in it; no second read is needed for that."""
+    assert next(examine(10**9)) == (0, HEAD)
 
 
 def test_a_look_that_is_left_ends(finding: Callable[..., None]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.detection import BytesReader, FileReader
 from gateway.detection.source import HEAD, MAX_BYTES, MAX_READ, MAX_READS, READ_AHEAD, TAIL, Source
-from gateway.detection.verdict import Look, Refused, Track, Verdict, broken, text, truncated
+from gateway.detection.verdict import Look, Refused, Track, Verdict, broken, rounded, text, truncated
 
 BIG = 10**9
 
@@ -66,6 +66,9 @@ def test_a_request_is_cut_to_one_read_and_to_the_file() -> None:
     assert small.run(small.source.at(10, 1)) == b""
     assert small.run(small.source.at(11, 1)) == b""
     assert small.asked == [(0, 10)]
+    end = _reader(10)
+    assert end.run(end.source.at(10, 1)) == b""
+    assert end.asked == []
 
 
 def test_a_read_that_begins_in_the_tail_takes_all_of_it() -> None:
@@ -115,7 +118,8 @@ def test_all_offsets_count_from_the_base() -> None:
     assert reader.run(reader.source.tail()) == content(120, 880)
     reader.source.mark_tag(0, 10)
     reader.source.mark_tag(20, 20)
-    assert reader.source.tags == [(120, 130)]
+    reader.source.mark_tag(30, 31)
+    assert reader.source.tags == [(120, 130), (150, 151)]
     assert [reader.source.is_tag(place) for place in (119, 120, 129, 130)] == [False, True, True, False]
 
 
@@ -197,7 +201,7 @@ async def test_readers_give_fewer_bytes_at_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raw", "name"), [
     (b"", None), (b"\0 \0", None), (b"avc1", "avc1"), (b" mp4a\0", "mp4a"), (b"a b~", "a b~"), (b"\x1f", "0x1f"),
-    (b"a\x7f", "0x617f"), (b"\xe4", "0xe4"), (b"a\0b", "0x610062"),
+    (b"XviD", "XviD"), (b"a\x7f", "0x617f"), (b"\xe4", "0xe4"), (b"a\0b", "0x610062"),
 ])  # fmt: skip
 def test_a_name_in_a_file_is_printable(raw: bytes, name: str | None) -> None:
     """It comes into logs and the database: other bytes are shown in hex."""
@@ -221,3 +225,12 @@ def test_a_verdict_is_plain_values() -> None:
     assert (plain["accepted"], plain["container"], plain["scan"]) == (True, "wav", None)
     assert plain["tracks"][0] | {"kind": "audio", "codec": "pcm", "width": None} == plain["tracks"][0]
     assert isinstance(plain["tracks"], list)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [
+    (0.0, None), (1.23456, 1.235), (0.001, 0.001), (0.0014, 0.001), (0.00099956, 0.001), (0.00012345, 0.000123),
+    (1e-7, None), (0.5004, 0.5), (9.9996, 10.0),
+])  # fmt: skip
+def test_a_duration_is_shown_in_thousandths(seconds: float, shown: float | None) -> None:
+    """In millionths below one thousandth; what would be 0 is unknown."""
+    assert rounded(seconds) == shown
