@@ -90,8 +90,8 @@ ELSEWHERE = (
     Elsewhere(
         "docs/operations.md",
         "gateway store prepare",
-        "Needs the root key of a MinIO.",
-        f"{PREPARED}::test_i1_each_key_may_do_its_own_work_only",
+        "Needs the root key of a MinIO: the test runs it where TEST_STORE is minio.",
+        f"{PAGES_TEST}::test_page_is_followed_from_top_to_bottom",
     ),
     Elsewhere(
         "docs/operations.md",

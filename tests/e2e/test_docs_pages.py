@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import ssl
@@ -114,7 +115,22 @@ def _operator_environment(stack: Stack, database_url: str, port: int, folder: Pa
     (folder / "infra" / ".env").write_text("POSTGRES_PASSWORD=p\nS3_ACCESS_KEY_ID=root\nS3_SECRET_ACCESS_KEY=secret\n")
     own = {name: stack.environment[f"GATEWAY_S3_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")}
     keys = {f"GATEWAY_S3_{kind}_{name}": own[name] for kind in ("SIGNING", "DOWNLOAD") for name in own}
-    return {**stack.environment, **keys, "GATEWAY_DATABASE_URL": database_url, "GATEWAY_PORT": str(port)}
+    environment = {**stack.environment, **keys, "GATEWAY_DATABASE_URL": database_url, "GATEWAY_PORT": str(port)}
+    return environment | (_prepared_minio(stack, folder) if os.environ.get("TEST_STORE") == "minio" else {})
+
+
+def _prepared_minio(stack: Stack, folder: Path) -> dict[str, str]:
+    """Run the block that prepares a MinIO, and give the settings that it exported."""
+    [block] = [block for block in blocks_of("docs/operations.md") if "gateway store prepare" in block.text]
+    root = [stack.environment[f"GATEWAY_S3_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
+    program = block.text.replace("http://127.0.0.1:9000", stack.environment["GATEWAY_S3_ENDPOINT"])
+    program = program.replace("=ROOT ", f"={root[0]} ").replace("=SECRET ", f"={root[1]} ")
+    environment = {**reader_environment(stack, folder, installed=True), "GATEWAY_S3_BUCKET": "documents"}
+    command = ["bash", "-euc", f"{program}\nprintf '\\0'; env -0"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _, *exported = done.stdout.rstrip("\0").split("\0")
+    return {name: value for name, _, value in (line.partition("=") for line in exported) if "GATEWAY_S3_" in name}
 
 
 def _check_compose_variables(folder: Path) -> None:
