@@ -262,7 +262,7 @@ export class Upload extends EventTarget {
     const known = this.#key && recall(this.#key);
     this.#checksums = known ? known.checksums : this.#options.checksums && Boolean(globalThis.crypto?.subtle);
     if (known && (await this.#takeUp(known.upload_id))) return;
-    if (this.#options.inspect) await this.#inspect(signal);
+    if (this.#options.inspect) await this.#persist(() => this.#inspect(signal));
     const body = { filename, size_bytes: this.#file.size, content_type: contentType, metadata, part_size_bytes: partSize };
     // Not file.type: a guess, which the gateway makes better.
     if (this.#checksums) body.part_checksums = "sha256";
@@ -291,8 +291,9 @@ export class Upload extends EventTarget {
         answer = await this.#call("POST", "inspect", { body, within: ASK_MS });
         ({ wanted } = answer);
       }
-    } catch {
+    } catch (error) {
       signal.throwIfAborted();
+      if (error.code === "token") throw error; // without a token nothing else works, either
       return;
     }
     const { rejection } = answer;
