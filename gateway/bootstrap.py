@@ -249,7 +249,7 @@ def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
 
 
 def scanner_of(settings: Settings) -> Scanner | None:
-    """Build the scanner that the settings name; raises ValueError for an address that is none."""
+    """Build the scanner that the settings name; raises ValueError for an invalid address."""
     if settings.clamd_address is None:
         return None
     return ClamdScanner(

@@ -85,6 +85,6 @@ def gateway_app(settings: Settings, authenticate: Authenticate | None = None, *,
     """Return the gateway for mounting in another application.
 
     *authenticate* is asked first, for every request that needs a principal; API keys and upload tokens work beside it.
-    With *run_jobs* the worker runs as a task of this process; else run `gateway worker` as a process of its own.
+    With *run_jobs* the worker runs as a task of this process; else run `gateway worker` as a separate process.
     """
     return GatewayApp(settings, authenticate, run_jobs=run_jobs)

@@ -63,7 +63,7 @@ class Cors:
         """Answer every origin alike, instead of the application.
 
         A preflight carries neither key nor token. An answer that depended on the origins of upload tokens would tell
-        anybody which companies use this gateway. It grants nothing: without a key or token of its own a page is
+        anybody which companies use this gateway. It grants nothing: without a key or token a page is
         refused, and it can read an answer only if its origin is allowed.
         """
         headers: list[tuple[bytes, bytes]] = [(b"vary", _VARY), (b"content-length", b"0")]

@@ -13,7 +13,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,255})(?::[0-9]
 
 
 class HostCheck:
-    """Answer 400 as RFC 9112, 3.2 asks: a proxy may believe the one Host header and the gateway the other.
+    """Answer 400, as RFC 9112, 3.2 requires: of two Host headers a proxy may use one and the gateway the other.
 
     HTTP/1.0 has no Host header; health checks of load balancers still use it.
     """

@@ -20,7 +20,7 @@ def db() -> None:
 
 @app.command()
 def migrate(quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Apply every pending migration; safe to run from many places at once and again."""
+    """Apply every pending migration. Can be repeated, and run by several processes at once."""
     try:
         version = upgrade(database_address_of(operator_settings(quiet=quiet)).session_url)
     except GatewayError as exc:

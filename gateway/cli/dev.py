@@ -85,7 +85,7 @@ def _store_choice(text: str) -> StoreChoice:
 def _run(settings: Settings, store: StoreChoice, console: Console, *, as_json: bool) -> None:
     with locked(settings.data_dir.resolve()):
         choices = choose(settings, store)
-        # Database, store and API take seconds to import; a mistake is told before that.
+        # Database, store and API take seconds to import; a wrong option is reported before that.
         from gateway.dev.stack import running
 
         started = f"Starting upload-gateway {version('upload-gateway')}; data in {choices.data_dir}"

@@ -42,7 +42,7 @@ def get(
 ) -> None:
     """Fetch ready files, under their own names unless -o names a file, and check their bytes.
 
-    After Ctrl-C run the same command to go on.
+    After Ctrl-C run the same command to resume.
 
     Exit codes: 0 every file was fetched, 1 a file is not ready, 2 the command is wrong, 3 the gateway or the store did
     not answer, or does not know the key or the id, 4 a file exists, cannot be written, or has wrong bytes, 130

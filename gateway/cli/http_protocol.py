@@ -182,7 +182,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(LINGER_SECONDS, self.close_for_room)
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece until the application asks for it; stop reading when the buffer is full."""
+        """Keep a piece until the application reads it; stop reading when the buffer is full."""
         if (self.parser.should_upgrade() and self._should_upgrade()) or self.cycle.response_complete:
             return
         cycle = self.cycle

@@ -58,9 +58,9 @@ def inspect(
 ) -> None:
     """Say whether an upload of each file would be accepted, and why not.
 
-    The gateway is asked, as `gateway upload` asks it: it gets the name, the size and a few kilobytes, and stores
-    nothing. Without a key, or with --local, the file is checked here (this needs the server's packages). For an upload
-    id, the gateway gives the answer of its check.
+    The command sends the name, the size and a few kilobytes to the gateway, as `gateway upload` does first; the
+    gateway stores nothing. Without a key, or with --local, the file is checked here (this needs the server's
+    packages). For an upload id, the gateway gives the answer of its check.
 
     Exit codes: 0 everything is accepted, 1 something is refused, 2 the command is wrong or a target is neither a file
     nor an upload id, 3 the gateway did not answer or does not know the key or the id, 4 a file cannot be read.
@@ -169,7 +169,7 @@ def _of_file(target: str) -> dict[str, Any]:
 
 def _show(answers: list[dict[str, Any]]) -> None:
     """Print a table, then the advice for each rejection."""
-    # In a file or a pipe a table is as wide as it must be.
+    # A file or a pipe has no width of a terminal: 160 columns keep each row on one line.
     console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=int(os.environ.get("COLUMNS", "160")))
     table = Table(box=None, pad_edge=False)
     for title in ("FILE", "VERDICT", "TYPE", "TRACKS", "SECONDS", "READS", "BYTES"):

@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "status": ("gateway.cli.status", "Show uploads."),
         "get": ("gateway.cli.get", "Fetch ready files."),
         "rm": ("gateway.cli.rm", "Abort uploads."),
-        "watch": ("gateway.cli.watch", "Show how far an upload is."),
+        "watch": ("gateway.cli.watch", "Show the progress of an upload."),
         "token": ("gateway.cli.upload_token", "Make, list and revoke upload tokens."),
         "inspect": ("gateway.cli.inspect", "Detect the type of a file and say whether the gateway accepts it."),
         "dev": ("gateway.cli.dev", "Run everything on this machine, embedded database and store included."),
@@ -69,7 +69,7 @@ class LazyCommands(TyperGroup):
 
 
 def _make_plain(command: Any) -> None:
-    """Give a command and its own commands plain help: rich's boxes in some of them would be a second style."""
+    """Give a command and its subcommands plain help, so that all commands have one style."""
     command.rich_markup_mode = None
     for inner in getattr(command, "commands", {}).values():
         _make_plain(inner)

@@ -19,7 +19,7 @@ WAIT_SECONDS = 3.0
 
 
 def check_health(*, quiet: bool, as_json: bool) -> None:
-    """Print the age of the newest sign of life; exit with 1 when it is too old or there is none."""
+    """Print the age of the newest worker heartbeat; exit with 1 when it is too old or missing."""
     try:
         seconds = asyncio.run(_ask(operator_settings(quiet=True)))
     except GatewayError as exc:
@@ -30,7 +30,7 @@ def check_health(*, quiet: bool, as_json: bool) -> None:
     elif seconds is None:
         typer.echo("No worker runs on this database.", err=True)
     elif not alive or not quiet:
-        typer.echo(f"The newest sign of life of a worker is {seconds:.0f} seconds old.", err=not alive)
+        typer.echo(f"The newest heartbeat of a worker is {seconds:.0f} seconds old.", err=not alive)
     if not alive:
         raise typer.Exit(1)
 

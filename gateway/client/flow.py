@@ -77,7 +77,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] | None = None
     # How long the gateway may take to answer, seconds, where this is longer than the client's timeout.
     read_seconds: float = 0.0
-    # Seconds after which the caller goes on without the answer, where this is shorter than the client's timeout.
+    # Seconds after which the caller continues without the answer, where this is shorter than the client's timeout.
     longest_seconds: float | None = None
     # Codes that mean "try again soon" although their status does not.
     retried_codes: frozenset[str] = frozenset()

@@ -113,7 +113,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Hold the gateway's verdict on a file that was not sent; `accepted` is None where it has none.
+    """Hold the gateway's verdict on a file that was not sent; `accepted` may be unknown (None).
 
     The verdict binds nobody: the check of the uploaded file decides. Other fields are those of an `Upload`.
     """

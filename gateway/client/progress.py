@@ -15,7 +15,7 @@ class Progress:
     """Report how far a transfer is; sizes in bytes.
 
     `sent_bytes` (of a download: the bytes received) includes `resumed_bytes` and falls when a part is sent again.
-    `size_bytes` is None while the size of a stream is unknown. `waiting_for` is the address that does not answer.
+    `size_bytes`: None for a stream until its end. `waiting_for`: the address that does not answer.
     """
 
     phase: Phase

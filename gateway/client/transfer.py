@@ -55,7 +55,7 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """Hold etag and base64 SHA-256 of a part in the store; the etag is None where the store hides it."""
+    """Hold etag and base64 SHA-256 of a part in the store; no etag where the store hides it."""
 
     etag: str | None
     sha256: str | None

@@ -26,7 +26,7 @@ from gateway.client.source import Bytes, Readable, Source, StrPath, is_seekable,
 
 @dataclass(frozen=True, slots=True)
 class FileToSend:
-    """Name one file for `upload_many`, with a name, type and metadata of its own."""
+    """Name one file for `upload_many`, with its name, type and metadata."""
 
     source: Readable | AsyncIterable[bytes]
     filename: str | None = None

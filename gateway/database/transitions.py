@@ -168,7 +168,7 @@ async def open_upload(
 ) -> Upload | None:
     """Record the store's answer to CreateMultipartUpload and write the event `created`.
 
-    *multipart_upload_id* is None for a file that the gateway keeps on its disk. Returns None when another process
+    A file on the gateway's disk has no *multipart_upload_id*. Returns None when another process
     holds the lease.
     """
     row = await database.fetch_one(

@@ -1,4 +1,4 @@
-"""Ask the database for the sign of life of its workers: the queue's library writes one for each worker."""
+"""Read the heartbeats of the workers from the database: the queue's library writes one for each worker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ HEARTBEAT_SECONDS = 5.0
 """Time between two signs of life of a worker."""
 
 ALIVE_SECONDS = 20.0
-"""Age up to which a sign of life counts: three may be late on a busy machine."""
+"""Age up to which a heartbeat counts: three may be late on a busy machine."""
 
 
 async def newest_sign(database: Database) -> float | None:
-    """Return the age of the newest sign of life, seconds; None where no worker is registered. Raises Unavailable."""
+    """Return the age of the newest heartbeat, seconds; None where no worker is registered. Raises Unavailable."""
     row = await database.fetch_one(
         "SELECT extract(epoch FROM now() - max(last_heartbeat))::float AS age FROM procrastinate_workers", {}
     )

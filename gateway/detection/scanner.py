@@ -91,9 +91,9 @@ class ClamdScanner:
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncIterator[bytes]
     ) -> str:
-        # Read from the start: clamd answers and hangs up in the middle when a file is over its own limit, and what
-        # arrived before the reset would be lost to whoever reads after it. Written through a second descriptor: asyncio
-        # stops reading when a write of its own fails, and the answer may still lie unread.
+        # Read from the start: clamd answers and closes the connection while a file over its limit is still being
+        # sent, and an answer that arrived before the reset would be lost to a later read. Write through a second
+        # descriptor: after a failed write asyncio stops reading, and the answer may still be unread.
         out = _second_descriptor(writer)
         answer = asyncio.ensure_future(_answer(reader))
         try:

@@ -10,7 +10,7 @@ from gateway.detection.source import Source
 from gateway.detection.verdict import Look
 
 _END, _ENTRY = b"PK\x05\x06", b"PK\x01\x02"
-# ZIP64 has a record of its own before the one that ends the directory, and this locator between the two (4.3.15).
+# ZIP64 has an additional record before the one that ends the directory, and this locator between the two (4.3.15).
 _LOCATOR, _LOCATOR_BYTES = b"PK\x06\x07", 20
 _END_BYTES = 22
 # The four bytes stand in the tail of one file in 65,536 by chance, twice in one of eight thousand million: more than

@@ -1,7 +1,7 @@
 """Start one child of the embedded stack so that it cannot outlive its parent.
 
 Run as a file by `processes.py`, never imported by the gateway: a hook between fork and exec may deadlock in a program
-with threads, a small program of its own cannot. Standard library only.
+with threads, a separate small program cannot. Standard library only.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def example_of(text: str) -> str:
 
 
 def origin_of(text: str) -> str | None:
-    """Return the origin of an address, or the probable origin of a text that is almost one; None if there is none."""
+    """Return the origin of an address, or the probable origin of a text that is almost one; else None."""
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
         scheme, rest = "https", scheme

@@ -1,7 +1,7 @@
 """Deliver the event log to watchers. Each topic has one reader per process, for any number of watchers.
 
 A wake-up only means "read the log again". A watcher gets the events that follow its position in the log, each exactly
-once, even when connections were lost in between.
+once, even when connections were lost meanwhile.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Feed:
         self._latest_progress: Sequence[Message] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self.users = 0
-        # Subscribe before reading the end of the log, so that an event in between wakes the reader.
+        # Subscribe before reading the end of the log, so that an event meanwhile wakes the reader.
         self._waker = self._stack.enter_context(feeds.wakeups.subscribe(log.topic))
         self._progress_waker = self._stack.enter_context(feeds.wakeups.subscribe(f"progress:{log.topic}"))
         self._started = asyncio.create_task(self._start())

@@ -78,7 +78,7 @@ async def expire_all(gateway: Gateway, semaphore: asyncio.Semaphore) -> int:
 
 
 async def expire(gateway: Gateway, upload_id: UUID) -> bool:
-    """Expire one upload if its time is over and no process completes it, and remove its parts."""
+    """Expire one upload if its time has passed and no process completes it, and remove its parts."""
     change = Transition(from_state=State.UPLOADING, to_state=State.EXPIRED, cleanup_pending=True, expired_only=True)
     expired = await gateway.uploads.apply(upload_id, change)
     if expired is None:

@@ -24,7 +24,7 @@ from gateway.uploads.create import NewUpload, create
 SIZE_FIELD = "size_bytes"
 SHA256_FIELD = "sha256"
 FIELDS = frozenset({SIZE_FIELD, SHA256_FIELD})
-"""Fields with a meaning of their own, before or after the file. All other fields are metadata of the upload."""
+"""Fields that describe the file; they may come before or after it. All other fields are metadata of the upload."""
 
 MAX_METADATA = 32
 """Fields that become metadata, as in the metadata of a JSON request."""

@@ -60,12 +60,12 @@ class TimeSettings(SettingGroup):
         2_592_000,
         ge=0,
         description="Time after which a rejected, aborted or expired upload is forgotten with its events, seconds. At "
-        "least a week, the longest life of an upload token. Ready uploads are always kept. 0: all are kept for good.",
+        "least a week, the longest life of an upload token. Ready uploads are always kept. 0: all are kept forever.",
     )
 
     @field_validator("keep_ended_seconds")
     @classmethod
     def _at_least_a_week(cls, value: int) -> int:
         if 0 < value < WEEK_SECONDS:
-            raise ValueError(f"is less than a week ({WEEK_SECONDS}); 0 keeps ended uploads for good")
+            raise ValueError(f"is less than a week ({WEEK_SECONDS}); 0 keeps ended uploads forever")
         return value

@@ -43,7 +43,7 @@ class CompletedPart:
 
 
 class Assembled(NamedTuple):
-    """Describe an object made by CompleteMultipartUpload; `version_id` is None without permanent versions."""
+    """Describe an object made by CompleteMultipartUpload; no `version_id` without permanent versions."""
 
     etag: str
     version_id: str | None

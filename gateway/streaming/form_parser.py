@@ -49,7 +49,7 @@ HEAD_BYTES = 4096
 """First bytes of a file without a name that are collected to find out its format."""
 
 NAMELESS = frozenset({"", "blob"})
-"""Names that say nothing: browsers call a Blob without a name `blob`."""
+"""Placeholder names: browsers call a Blob without a name `blob`."""
 
 _PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary"})
 _FIELD_TYPES = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
@@ -57,7 +57,7 @@ _FIELD_TYPES = ("text/", "application/json", "application/xml", "application/x-w
 
 @dataclass(frozen=True, slots=True)
 class FileComponent:
-    """The file as the form describes it; *head* are its first bytes where the name says nothing."""
+    """The file as the form describes it; *head*: its first bytes, for a file with a placeholder name."""
 
     filename: str
     content_type: str | None
@@ -160,9 +160,9 @@ class FormReader:
     def _check_epilogue(self, rest: bytes) -> None:
         """Accept a short text after the last boundary; refuse another boundary: a second reader might go on there."""
         if len(rest) > MOST_EPILOGUE_BYTES:
-            raise Malformed(f"The form goes on for more than {MOST_EPILOGUE_BYTES} bytes after its last boundary.")
+            raise Malformed(f"The form continues for more than {MOST_EPILOGUE_BYTES} bytes after its last boundary.")
         if self._boundary in rest:
-            raise Malformed("The form goes on after its last boundary.")
+            raise Malformed("The form continues after its last boundary.")
         self._after = rest
 
     async def _begin(self, segment: MultipartSegment) -> None:
@@ -258,4 +258,4 @@ def _refuse_tricks(segment: MultipartSegment) -> None:
     if max(headers.values()) > 1:
         raise Malformed("A component of the form has a header twice.")
     if (segment.header("Content-Transfer-Encoding") or "binary").strip().lower() not in _PLAIN_ENCODINGS:
-        raise Malformed("A component of the form is encoded: send it as it is.")
+        raise Malformed("A component of the form is encoded: send it unencoded.")

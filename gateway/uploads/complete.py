@@ -53,7 +53,7 @@ async def complete(
     budget_seconds: float | None = None,
     receiver_token: UUID | None = None,
 ) -> Upload:
-    """Complete an upload once, even when many calls and processes ask for it at the same time.
+    """Complete an upload once, even when many calls and processes try it at the same time.
 
     While the gateway receives the file, only the caller with its *receiver_token* may complete. The file of a POST
     upload is copied by one call; until the copy is done, other calls raise WrongState.

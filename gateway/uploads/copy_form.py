@@ -84,7 +84,7 @@ async def find_posted_file(gateway: Gateway, upload: Upload) -> ObjectHead | Non
 async def claim_copy(gateway: Gateway, upload: Upload) -> AsyncIterator[CopyClaim | None]:
     """Be the only process that copies this form and completes it, until the block ends; None when it is not open.
 
-    A copy is as large as the file, and many calls may ask for it at once. Another process may take over a claim that is
+    A copy is as large as the file, and many calls may start it at once. Another process may take over a claim that is
     not renewed for the length of a lease. Raises WrongState while another process copies.
     """
     claim = CopyClaim(gateway, upload.id)

@@ -20,7 +20,7 @@ COPIES = 2
 
 
 async def end_oversized(gateway: Gateway, upload: Upload) -> bool:
-    """Reject or abort an open upload that is over its limit in the store; return whether it was."""
+    """Reject or abort an open upload that exceeds its limit in the store; return whether it was."""
     if upload.multipart_upload_id is None:
         return False
     try:

@@ -20,7 +20,7 @@ S3_MAX_FORM_SIZE = 5 * 1024**3
 async def create_post_upload(gateway: Gateway, principal: Principal, wanted: NewUpload) -> tuple[Upload, PostForm]:
     """Create an upload and sign the form that carries its file; raise the errors of `create`.
 
-    The form writes to a key of its own, and can be sent again, with other bytes, until it expires. The gateway checks
+    The form writes to a separate key, and can be sent again, with other bytes, until it expires. The gateway checks
     and gives out a copy that no form and no URL can write to.
     """
     upload = (await create(gateway, principal, wanted)).upload

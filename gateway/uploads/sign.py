@@ -53,7 +53,7 @@ async def sign(
     """Sign up to 1,000 parts in the order asked for.
 
     Raises NotFound, Gone, WrongState, and Invalid for a number outside the plan or a missing or unexpected checksum;
-    TooLarge for an upload without a plan that is over its limit or would be.
+    TooLarge for an upload without a plan that exceeds its limit or would do so.
     """
     loaded = await load(gateway, principal, upload_id)
     await gateway.store_checks.require_safe()
@@ -65,7 +65,7 @@ async def sign(
     signed: list[SignedPart] = []
     for start in range(0, len(wanted), PARTS_PER_STEP):
         signed += sign_parts(gateway, upload, wanted[start : start + PARTS_PER_STEP])
-        # Signing needs only CPU: let other requests run in between.
+        # Signing needs only CPU: let other requests run meanwhile.
         await asyncio.sleep(0)
     checksums = {part.part_number: part.checksum_sha256 for part in wanted if part.checksum_sha256 is not None}
     if checksums:

@@ -135,7 +135,7 @@ async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision
 
 
 async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, decision: Decision | None = None) -> Upload:
-    """Record the rejection first and delete the file later: after a crash in between, the sweeper deletes it."""
+    """Record the rejection first and delete the file later: after a crash between the two, the sweeper deletes it."""
     detected = decision.to_dict() if decision else None
     change = rejected(State.VALIDATING, rejection, fence=upload.lease_token, detection=detected)
     return await _apply(gateway, upload, change)

@@ -129,7 +129,7 @@ async def list_deliveries(
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The fields to change; None leaves a field as it is."""
+    """The fields to change; None leaves a field unchanged."""
 
     url: str | None = None
     event_types: Sequence[str] | None = None

@@ -29,7 +29,7 @@ def test_health_follows_the_worker(make_database: Callable[[], str], store_serve
         return done.returncode, done.stdout + done.stderr
 
     def grow_old() -> None:
-        # As if 20 s had passed: the next sign of life of a worker that lives comes within 5 s.
+        # As if 20 s had passed: the next heartbeat of a live worker comes within 5 s.
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '21 s'")
 
@@ -49,7 +49,7 @@ def test_health_follows_the_worker(make_database: Callable[[], str], store_serve
         stack.worker.ended()
         grow_old()
         code, said = health()
-        assert (code, "sign of life" in said) == (1, True)
+        assert (code, "heartbeat" in said) == (1, True)
         assert health("-q")[0] == 1
         stack.api.send(signal.SIGTERM)
         stack.api.ended()

@@ -169,8 +169,8 @@ class AsyncClient(AsyncUploadCalls):
 
         The failure of one file does not end the others: its outcome has `error`. Files are taken from *files* when
         they can be sent, so that *files* may be a generator of any length. `FileToSend` gives one file a name, type or
-        metadata of its own, over *metadata*. The other arguments are those of `upload`. Closing the iterator stops the
-        files that are being sent, and sets *cancel*.
+        separate metadata, which replaces *metadata*. The other arguments are those of `upload`. Closing the iterator
+        stops the files that are being sent, and sets *cancel*.
         """
         stop = cancel or threading.Event()
 

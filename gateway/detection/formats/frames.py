@@ -12,13 +12,13 @@ from gateway.detection.verdict import Look, Refused
 
 # (length in bytes, fields that are equal in all frames) of the header at the start of the bytes.
 FrameHeader = Callable[[bytes], tuple[int, object] | None]
-# Stands for a frame that holds nothing: it leads to the next and proves nothing.
+# Marks an empty frame: it is followed like any other, but does not count as evidence.
 EMPTY = object()
 # Two bytes match by chance once in some thousand places; six frames in a row do not.
 ENOUGH = 6
-# Fewer are right only where the file ends with them.
+# Two are enough if the file ends exactly after them.
 FEW = 2
-# And some more where it ends inside one.
+# Four are enough if the file ends inside the next frame.
 SOME = 4
 HEADER = 16
 # ID3v1, and the longer tag that may stand before it.
@@ -27,10 +27,10 @@ _ID3V1 = 128 + 227
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Frames that lead to one another, from `start` to `end`; `complete` says that the file, or its tags, end them.
+    """Consecutive frames from `start` to `end`. `complete`: only tags or the end of the file follow them.
 
-    `far` says that they fill the first 4 KiB, or half of a shorter file: some formats have frames of four bytes, and
-    six of those could stand in front of anything.
+    `far`: the frames fill the first 4 KiB, or half of a shorter file. Six frames of four bytes alone would prove too
+    little.
     """
 
     start: int
@@ -44,7 +44,7 @@ class Chain:
 
     @property
     def proves(self) -> bool:
-        """Say whether this many frames are no accident."""
+        """Say whether the frames are too many for a chance match."""
         if self.complete and not self.cut_short:
             return self.count >= FEW
         return self.far and self.count >= (SOME if self.cut_short else ENOUGH)
