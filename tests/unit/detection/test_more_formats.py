@@ -219,6 +219,22 @@ def test_an_archive_after_the_end_is_seen(name: str, archive: str) -> None:
     assert not inspect_bytes(GENUINE[name] + media.PAYLOADS[archive] + noise(100_000)).accepted
 
 
+LONG = {
+    "wv": wavpack(blocks=20),
+    "voc": voc(*[voc_block(1, b"\x83\0" + noise(4_000))] + [voc_block(2, noise(4_000))] * 99),
+    "ivf": ivf(frames=300),
+    "gsm": gsm(3_000),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_other_bytes_after_a_long_file_are_seen(name: str) -> None:
+    """No signature gives them away: the last frames or blocks must stand at the end of the file."""
+    verdict = inspect_bytes(LONG[name] + noise(150_000))
+    assert (verdict.accepted, verdict.check) == (False, "hidden")
+    assert inspect_bytes(LONG[name]).accepted
+
+
 def changed(data: bytes, at: int, value: bytes) -> bytes:
     """Return the data with some bytes replaced."""
     return data[:at] + value + data[at + len(value) :]
