@@ -156,7 +156,7 @@ def _cause(said: str) -> str:
         for line in said.splitlines()
         if line.strip("\u2570\u2500\u25b6\u00d7\u251c\u2502 ") and not line.lstrip().startswith("hint:")
     ]
-    return lines[-1][:300] if lines else "no output"
+    return lines[-1].removeprefix("cause: ")[:300] if lines else "no output"
 
 
 def _say(line: str) -> None:

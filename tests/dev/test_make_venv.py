@@ -24,10 +24,10 @@ def make(python: str, venv: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
 
-def make_venv(folder: Path, lock: Path, *before: str) -> subprocess.CompletedProcess[str]:
+def make_venv(folder: Path, lock: Path, *before: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run infra/make_venv.py, without a package index and with a cache of its own."""
     command = [*before, sys.executable, str(ROOT / "infra" / "make_venv.py"), str(folder), str(lock)]
-    environment = {**os.environ, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(lock.parent / "cache")}
+    environment = {**os.environ, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(lock.parent / "cache"), **changes}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
 
@@ -78,6 +78,18 @@ def test_an_interrupted_environment_is_made_anew(tmp_path: Path, lock: Path) -> 
     assert "Installing the packages failed: " in result.stderr
     assert (folder / ".installing").exists()
     assert not (folder / f".ready-{lock.stem}").exists()
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="without uv, pip fetches it from a package index")
+def test_a_dead_proxy_is_the_cause(tmp_path: Path, lock: Path) -> None:
+    """The last line names what failed in the end, without uv's advice, and asks about the proxy."""
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    result = make_venv(tmp_path / "venv", lock, **dead, UV_OFFLINE="0", UV_HTTP_RETRIES="0")
+    assert result.returncode == 1
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("Installing the packages failed: the package index does not answer (")
+    assert "Is there a network, or a wrong proxy?" in line
+    assert not any(word in line for word in ("hint:", "cause:"))
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, lock: Path) -> None:
