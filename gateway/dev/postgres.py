@@ -69,7 +69,9 @@ def create_cluster(place: Placement) -> str:
     """
     folder = place.folder
     password_file, data, complete = folder / "password", folder / "data", folder / "complete"
-    if password_file.exists() and (complete.exists() or (data / "PG_VERSION").exists()):
+    # A server writes its options when it starts, so data that was made before there was this mark is complete too.
+    started = os.access(data / "postmaster.opts", os.F_OK)
+    if password_file.exists() and (complete.exists() or started):
         return password_file.read_text().strip()
     _remove_unfinished(data)
     data.mkdir(parents=True, mode=0o700)

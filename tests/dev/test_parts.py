@@ -38,6 +38,20 @@ def test_postgres_keeps_its_data_and_port(tmp_path: Path) -> None:
         again.stop()
 
 
+def test_postgres_starts_after_an_interrupted_first_start(tmp_path: Path) -> None:
+    """Files that initdb did not finish are made again; a whole database without the mark of this release is kept."""
+    (tmp_path / "password").write_text("of the interrupted start")
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "PG_VERSION").write_text("18\n")
+    server = postgres.start(tmp_path)
+    server.stop()
+    assert server.password != "of the interrupted start"
+    (tmp_path / "complete").unlink()
+    again = postgres.start(tmp_path)
+    again.stop()
+    assert again.password == server.password
+
+
 def test_postgres_asks_for_the_password(tmp_path: Path) -> None:
     """Nobody on this machine gets in without the password, not even on 127.0.0.1."""
     server = postgres.start(tmp_path)
