@@ -59,7 +59,7 @@ def print_policies(
     quiet: Quiet = False,
     as_json: AsJson = False,  # noqa: ARG001 - every command has it
 ) -> None:
-    """Print the policies of the gateway's three keys, for stores that `gateway store prepare` makes no keys on.
+    """Print the policies of the gateway's three keys, for stores on which `gateway store prepare` cannot create keys.
 
     They are one JSON document, with and without --json.
     """
@@ -76,7 +76,7 @@ def print_policies(
 
 @app.command()
 def check(quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Probe the store as clients use it, and print what each probe found and how to cure it. With -q, only what is bad.
+    """Probe the store as clients use it, and print the result and remedy of each probe. With -q, print only problems.
 
     The probes write a few bytes below the prefix and remove them. Ends with 1 when a probe finds that files are exposed
     or the store does not answer, else with 0.

@@ -18,7 +18,7 @@ STDIN = "-"
 def files_of(arguments: list[str], *, name: str | None, recursive: bool) -> list[FileToSend]:
     """Return the files of the command line, each once, in order; raise BadParameter for a wrong argument.
 
-    The files of a folder carry their path, from the folder's own name on, as the metadata `path`.
+    Each file of a folder gets the metadata `path`: its path relative to the folder's parent.
     """
     files: dict[str, FileToSend] = {}
     for argument in arguments:

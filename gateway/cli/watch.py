@@ -24,7 +24,7 @@ def watch(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far an upload is until it is ready or not; without an id, the events of all uploads.
+    """Show the progress of an upload until its final state; without an id, the events of all uploads.
 
     The command connects again after a lost connection. Ctrl-C stops the command, not the upload.
 

@@ -13,9 +13,9 @@ GatewayError
 ├── BadHost            the Host header is missing, doubled or malformed
 ├── UnknownHost        the Host header names another server
 ├── RequestTimeout     the body came too slowly
-├── LengthRequired     the body's length is not said
+├── LengthRequired     the request has no length
 ├── TooMany            over a limit in number or in time
-└── Unavailable        a part the gateway needs does not answer; nothing is lost
+└── Unavailable        the database or the store does not respond; nothing is lost
 
 `code` is the stable word clients switch on; only `api/problems.py` knows what it means in HTTP.
 """
