@@ -296,7 +296,7 @@ def _gateway_of(
         bucket=settings.s3_bucket,
         key_prefix=settings.s3_object_key_prefix,
         database=database,
-        uploads=PostgresUploads(database, queue, ceilings_of(settings), settings.max_file_size),
+        uploads=PostgresUploads(database, ceilings_of(settings), settings.max_file_size),
         store=store,
         store_config=config,
         store_checks=StoreChecks(settings.unsafe_store),

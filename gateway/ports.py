@@ -69,6 +69,11 @@ class ObjectStore(MultipartStore, Protocol):
     ) -> bytes:
         """Read exactly *length* bytes; raise NoSuchKey, PreconditionFailed, InvalidRange."""
 
+    async def open_object(
+        self, key: str, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> tuple[ObjectHead, bytes]:
+        """Describe an object and return its first bytes, at most *length*; raise NoSuchKey and PreconditionFailed."""
+
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         """Delete an object; a missing object is no error."""
 
@@ -153,9 +158,6 @@ class UploadWriter(Protocol):
 
     async def apply(self, upload_id: UUID, change: Transition) -> Upload | None:
         """Apply a transition; None when the upload is not in its first state."""
-
-    async def claim(self, upload_id: UUID, change: Transition, *, task: str, run_at: datetime) -> Upload | None:
-        """Apply a transition and queue *task* for the upload in the same transaction."""
 
     async def mark_cleaned(self, upload_id: UUID) -> None:
         """Record that the store holds nothing of this upload any more."""

@@ -21,7 +21,10 @@ from gateway.domain.upload import Upload
 _WRITE_EVENT = f"""
 logged AS (
     INSERT INTO events (tenant_id, upload_id, type, data)
-    SELECT tenant_id, id, %(event)s, %(data)s FROM moved RETURNING id, tenant_id, upload_id, type
+    SELECT tenant_id, id, step.type, step.data
+    FROM moved, (VALUES (1, %(via)s::text, '{{}}'::jsonb), (2, %(event)s, %(data)s)) AS step (number, type, data)
+    WHERE step.type IS NOT NULL ORDER BY step.number
+    RETURNING id, tenant_id, upload_id, type
 ),
 -- The webhooks are locked first: if one is being removed, its foreign key would fail the whole transition.
 due AS (
@@ -93,6 +96,7 @@ async def apply(connection: Connection, upload_id: UUID, change: Transition) -> 
             "cleanup_pending": change.cleanup_pending,
             "expired_only": change.expired_only,
             "receiver_token": change.receiver_token,
+            "via": change.via.value if change.via else None,
             "event": change.to_state.value,
             "data": Jsonb(dict(change.data)),
         },
@@ -179,6 +183,7 @@ async def open_upload(
             "fence": fence,
             "expires_at": expires_at,
             "orphans_possible": orphans_possible,
+            "via": None,
             "event": "created",
             "data": Jsonb({}),
         },

@@ -1,4 +1,4 @@
-"""Implement the use cases' `UploadRepository` on PostgreSQL and its job queue."""
+"""Implement the use cases' `UploadRepository` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from gateway.database import (
     uploads,
 )
 from gateway.database.engine import Connection, Database
-from gateway.database.queue import JobQueue
 from gateway.database.upload_tokens import UploadToken
 from gateway.domain.ceilings import Ceilings
 from gateway.domain.errors import GatewayError, TooLarge, Unauthenticated
@@ -37,11 +36,8 @@ CREATES_AT_ONCE = 4
 class PostgresUploads:
     """Read and write uploads in PostgreSQL; see `gateway.ports.UploadRepository` for each method."""
 
-    def __init__(
-        self, database: Database, queue: JobQueue, ceilings: Ceilings | None = None, max_file_size: int = 0
-    ) -> None:
+    def __init__(self, database: Database, ceilings: Ceilings | None = None, max_file_size: int = 0) -> None:
         self._database = database
-        self._queue = queue
         self._ceilings = ceilings or Ceilings()
         self._max_file_size = max_file_size
         self._creates = Turns(CREATES_AT_ONCE)
@@ -133,16 +129,6 @@ class PostgresUploads:
         """Apply a transition."""
         async with self._database.connection() as connection:
             return await transitions.apply(connection, upload_id, change)
-
-    async def claim(self, upload_id: UUID, change: Transition, *, task: str, run_at: datetime) -> Upload | None:
-        """Apply a transition and queue *task* for the upload."""
-        async with self._database.transaction() as connection:
-            claimed = await transitions.apply(connection, upload_id, change)
-            if claimed is not None:
-                await self._queue.defer(
-                    connection, task, lock=str(upload_id), schedule_at=run_at, upload_id=str(upload_id)
-                )
-        return claimed
 
     async def mark_cleaned(self, upload_id: UUID) -> None:
         """Record that the store holds nothing of this upload any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ class Transition:
 
     from_state: State
     to_state: State
+    via: State | None = None
+    """A state between the two that ends in the same statement; it has its own event."""
     fence: UUID | None = None
     """Apply only while the upload still has this lease token: a process that lost its lease changes nothing."""
     lease_token: UUID | None = None
@@ -42,8 +45,10 @@ class Transition:
     """The fields of the event."""
 
     def __post_init__(self) -> None:
-        if self.to_state not in TRANSITIONS[self.from_state]:
-            raise ValueError(f"no upload goes from {self.from_state} to {self.to_state}")
+        steps = [state for state in (self.from_state, self.via, self.to_state) if state is not None]
+        for one, other in pairwise(steps):
+            if other not in TRANSITIONS[one]:
+                raise ValueError(f"no upload goes from {one} to {other}")
 
 
 def rejected(from_state: State, rejection: Rejection, **more: Any) -> Transition:

@@ -20,6 +20,7 @@ from gateway.events.wakeups import wait_for
 from gateway.jobs.webhooks import send_webhooks_forever
 from gateway.maintenance.measure import measure_open_uploads
 from gateway.maintenance.post_uploads import complete_arrived_posts
+from gateway.maintenance.recover import queue_dropped_uploads
 from gateway.maintenance.sweep import sweep
 from gateway.settings import Settings
 from gateway.uploads.process import FORMER_PROCESS_TASK, PROCESS_TASK, resume
@@ -42,6 +43,9 @@ KEEP_JOBS_HOURS = 7 * 24
 
 WORK_AGAIN_SECONDS = 2.0
 """Pause before the queue is used again after a lost database connection, seconds."""
+
+RECOVER_SECONDS = 2.0
+"""Time between two checks for uploads whose lease ran out: one query of an index that is empty while nothing fails."""
 
 POST_CHECK_SECONDS = 1.0
 """Time between two checks for due POST uploads: one query of an index that is empty where nobody sends forms."""
@@ -86,6 +90,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
             loops = [
                 asyncio.create_task(_work_forever(app, stop)),
                 asyncio.create_task(_sweep_forever(gateway, settings.sweep_seconds)),
+                asyncio.create_task(_recover_forever(gateway)),
                 asyncio.create_task(_complete_posts_forever(gateway)),
                 asyncio.create_task(_measure_forever(gateway)),
                 asyncio.create_task(send_webhooks_forever(gateway)),
@@ -122,6 +127,22 @@ async def _work_forever(app: App, stop: asyncio.Event) -> None:
             logger.warning("the queue's worker ended; starting it again")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), WORK_AGAIN_SECONDS)
+
+
+async def _recover_forever(gateway: Gateway) -> None:
+    """Queue uploads of dead processes soon after their lease ended."""
+    while True:
+        try:
+            queued = await queue_dropped_uploads(gateway)
+        except GatewayError as exc:
+            logger.warning("could not look for uploads of dead processes; trying again", extra={"code": exc.code})
+        except Exception:
+            # As below.
+            logger.exception("could not look for uploads of dead processes; trying again")
+        else:
+            if queued:
+                logger.info("queued uploads of dead processes", extra={"uploads": queued})
+        await asyncio.sleep(RECOVER_SECONDS)
 
 
 async def _complete_posts_forever(gateway: Gateway) -> None:

@@ -19,7 +19,7 @@ import aiohttp
 
 from gateway.domain.parts import StoredPart
 from gateway.storage.clock import StoreClock, utc_now
-from gateway.storage.errors import NoSuchBucket, NoSuchKey, StoreError
+from gateway.storage.errors import InvalidRange, NoSuchBucket, NoSuchKey, StoreError
 from gateway.storage.models import Assembled, CompletedPart, ObjectHead, StoreConfig, lasting
 from gateway.storage.sigv4 import encode_path
 from gateway.storage.transport import Answer, Body, Call, Transport
@@ -255,6 +255,27 @@ class S3Store:
             raise StoreError(operation=call.operation, status=answer.status, message="not the requested range")
         return answer.body
 
+    async def open_object(
+        self, key: str, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> tuple[ObjectHead, bytes]:
+        """Describe an object and read its first *length* bytes, fewer where it is shorter, in one request.
+
+        An empty object has no first byte, so a second request describes it. Raises as `get_object_range` does.
+        """
+        headers = {"range": f"bytes=0-{length - 1}", **_if_match(if_match)}
+        call = Call(
+            "GetObject", "GET", key, _version(version_id), headers, ok=_PARTIAL, max_answer_bytes=length, raw=True
+        )
+        try:
+            answer = await self._transport.call(call)
+        except InvalidRange:
+            return await self.head_object(key, if_match=if_match, version_id=version_id), b""
+        seen, _, total = answer.headers.get("Content-Range", "").partition("/")
+        size = int(total) if total.isascii() and total.isdigit() else 0
+        if seen != f"bytes 0-{len(answer.body) - 1}" or not answer.body or len(answer.body) != min(length, size):
+            raise StoreError(operation=call.operation, status=answer.status, message="not the requested range")
+        return _object_head(answer, size_bytes=size), answer.body
+
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         """Delete an object. A missing object is no error."""
         try:
@@ -303,13 +324,13 @@ def _etag(answer: Answer, operation: str) -> str:
     return value
 
 
-def _object_head(answer: Answer) -> ObjectHead:
+def _object_head(answer: Answer, size_bytes: int | None = None) -> ObjectHead:
     headers = answer.headers
     prefix = "x-amz-meta-"
     modified = headers.get("Last-Modified")
     try:
         return ObjectHead(
-            size_bytes=int(headers["Content-Length"]),
+            size_bytes=int(headers["Content-Length"]) if size_bytes is None else size_bytes,
             etag=headers.get("ETag", "").strip('"'),
             content_type=headers.get("Content-Type", ""),
             metadata={

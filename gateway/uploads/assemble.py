@@ -1,8 +1,9 @@
-"""Turn the claimed parts into an object: completing → validating."""
+"""Turn the claimed parts into an object. `validate` records the next state."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.context import Gateway
@@ -30,21 +31,31 @@ _PARTS_LOST = Rejection(
 )
 
 
-async def assemble(gateway: Gateway, upload: Upload) -> Upload:
+async def assemble(gateway: Gateway, upload: Upload, claimed: Sequence[StoredPart] | None = None) -> Upload:
     """Complete the multipart upload with the claimed parts. Any number of runs makes one object.
+
+    *claimed* are the parts that this process has just claimed; without them they are read from the database. Returns
+    the upload with the identity of its object, which is not recorded yet, or the rejected upload.
 
     Raises PartsMismatch and StoreError after the upload is open again, and Unavailable with the state unchanged.
     """
-    parts = await gateway.uploads.find_assembly(upload.id)
+    parts = await gateway.uploads.find_assembly(upload.id) if claimed is None else list(claimed)
     limit = upload.size_limit(gateway.policy.max_file_size)
     if sum(part.size_bytes for part in parts or ()) > limit:
         detail = f"The parts are together larger than {limit} bytes."
         return await _reject(gateway, upload, Rejection(RejectionCode.FILE_TOO_LARGE, detail))
     if upload.on_disk:
         # The received file is complete, and was safe on the disk before the upload was claimed.
-        return await _apply(gateway, upload, Transition(State.COMPLETING, State.VALIDATING))
+        return upload
+    assembled = await _assemble_or_reopen(gateway, upload, parts)
+    if assembled is None:
+        return await _reject(gateway, upload, _PARTS_LOST)
+    return replace(upload, observed_etag=assembled.etag, observed_version_id=assembled.version_id)
+
+
+async def _assemble_or_reopen(gateway: Gateway, upload: Upload, parts: list[StoredPart] | None) -> Assembled | None:
     try:
-        assembled = await _assemble_once(gateway, upload, parts)
+        return await _assemble_once(gateway, upload, parts)
     except (InvalidPart, InvalidPartOrder, EntityTooSmall) as exc:
         await _reopen(gateway, upload)
         raise PartsMismatch("The store no longer holds a part as it was listed. Send it again and complete.") from exc
@@ -57,15 +68,6 @@ async def assemble(gateway: Gateway, upload: Upload) -> Upload:
         )
         await _reopen(gateway, upload)
         raise
-    if assembled is None:
-        return await _reject(gateway, upload, _PARTS_LOST)
-    change = Transition(
-        State.COMPLETING,
-        State.VALIDATING,
-        observed_etag=assembled.etag,
-        observed_version_id=assembled.version_id,
-    )
-    return await _apply(gateway, upload, change)
 
 
 async def _assemble_once(gateway: Gateway, upload: Upload, parts: list[StoredPart] | None) -> Assembled | None:
@@ -115,10 +117,8 @@ async def _reopen(gateway: Gateway, upload: Upload) -> None:
 
 
 async def _apply(gateway: Gateway, upload: Upload, change: Transition) -> Upload:
-    """Apply *change* under the upload's lease, which validation keeps; raise LeaseLost when it is lost."""
-    kept = upload.lease_token if change.to_state is State.VALIDATING else None
-    fenced = replace(change, fence=upload.lease_token, lease_token=kept, lease_seconds=gateway.policy.lease_seconds)
-    applied = await gateway.uploads.apply(upload.id, fenced)
+    """Apply *change*, which ends the lease; raise LeaseLost when another process took it."""
+    applied = await gateway.uploads.apply(upload.id, replace(change, fence=upload.lease_token))
     if applied is None:
         raise LeaseLost
     return applied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
@@ -25,9 +25,16 @@ from gateway.storage.errors import NoSuchUpload
 from gateway.uploads.access import load, require_open, wait_until
 from gateway.uploads.copy_form import claim_copy, copy_form, find_posted_file
 from gateway.uploads.expiry import require_not_too_late
-from gateway.uploads.process import PROCESS_TASK, process
+from gateway.uploads.process import process
 
 _ANSWERED_STATES = FINAL_STATES | {State.UPLOADING}
+
+
+class Claimed(NamedTuple):
+    """An upload under this process's lease, with the parts of the claim; None: the database knows them."""
+
+    upload: Upload
+    parts: Sequence[StoredPart] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +79,10 @@ async def complete(
         return _answer(
             gateway, await wait_until(gateway, principal, upload_id, seconds=budget, states=_ANSWERED_STATES)
         )
-    processing = gateway.work.start(process(gateway, claimed))
+    processing = gateway.work.start(process(gateway, claimed.upload, claimed.parts))
     done, _ = await asyncio.wait({processing}, timeout=budget)
     if not done:
-        return claimed
+        return claimed.upload
     try:
         return processing.result()
     except LeaseLost:
@@ -84,10 +91,11 @@ async def complete(
 
 async def _claim_or_take_over(
     gateway: Gateway, upload: Upload, client_parts: Sequence[ClientPart] | None, receiver_token: UUID | None
-) -> Upload | None:
+) -> Claimed | None:
     """Return the upload under a new lease, or None when another process holds it."""
     if upload.state in LEASED_STATES:
-        return await gateway.uploads.take_lease(upload.id, token=uuid4(), seconds=gateway.policy.lease_seconds)
+        taken = await gateway.uploads.take_lease(upload.id, token=uuid4(), seconds=gateway.policy.lease_seconds)
+        return None if taken is None else Claimed(taken)
     _require_not_received(gateway, upload, receiver_token)
     completion = Completion(upload, client_parts, receiver_token)
     if upload.on_disk:
@@ -102,7 +110,7 @@ async def _claim_or_take_over(
     return await _compare_and_claim(gateway, completion, multipart_upload_id)
 
 
-async def _copy_and_claim(gateway: Gateway, completion: Completion, multipart_upload_id: str) -> Upload | None:
+async def _copy_and_claim(gateway: Gateway, completion: Completion, multipart_upload_id: str) -> Claimed | None:
     """Copy a POST upload's file into parts first; one process at a time may do so."""
     upload = completion.upload
     posted = await find_posted_file(gateway, upload)
@@ -116,7 +124,7 @@ async def _copy_and_claim(gateway: Gateway, completion: Completion, multipart_up
         return await _compare_and_claim(gateway, copied, multipart_upload_id)
 
 
-async def _compare_and_claim(gateway: Gateway, completion: Completion, multipart_upload_id: str) -> Upload | None:
+async def _compare_and_claim(gateway: Gateway, completion: Completion, multipart_upload_id: str) -> Claimed | None:
     """Compare before the claim, so that a client's mistake changes no state.
 
     The claim stores this list of ETags. A part that is replaced later does not count: the store refuses the old ETag,
@@ -152,19 +160,20 @@ def _require_equal(difference: PartsDifference) -> None:
         raise PartsMismatch(difference.sentence(), **difference.reasons)
 
 
-async def _claim(gateway: Gateway, completion: Completion, stored: Sequence[StoredPart] | None) -> Upload | None:
-    """Claim the upload, and queue a job that processes it if this process dies."""
-    upload, seconds = completion.upload, gateway.policy.lease_seconds
+async def _claim(gateway: Gateway, completion: Completion, stored: Sequence[StoredPart] | None) -> Claimed | None:
+    """Claim the upload. If this process dies, a worker takes it over after the end of the lease."""
+    upload = completion.upload
+    parts = None if stored is None else await _with_checksums(gateway, upload, stored)
     change = Transition(
         State.UPLOADING,
         State.COMPLETING,
         lease_token=uuid4(),
-        lease_seconds=seconds,
-        assembly=None if stored is None else await _with_checksums(gateway, upload, stored),
+        lease_seconds=gateway.policy.lease_seconds,
+        assembly=parts,
         receiver_token=completion.receiver_token,
     )
-    run_at = gateway.now() + timedelta(seconds=seconds + 1)
-    return await gateway.uploads.claim(upload.id, change, task=PROCESS_TASK, run_at=run_at)
+    claimed = await gateway.uploads.apply(upload.id, change)
+    return None if claimed is None else Claimed(claimed, parts)
 
 
 async def _with_checksums(gateway: Gateway, upload: Upload, stored: Sequence[StoredPart]) -> Sequence[StoredPart]:

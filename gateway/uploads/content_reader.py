@@ -13,10 +13,11 @@ from typing import Protocol
 
 from gateway.context import Gateway
 from gateway.detection import FileReader
+from gateway.detection.source import HEAD
 from gateway.domain.upload import Upload
+from gateway.ports import ObjectStore
 from gateway.storage.errors import PreconditionFailed, StoreError
 from gateway.storage.models import ObjectHead, lasting
-from gateway.storage.s3 import S3Store
 from gateway.streaming import disk
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,12 @@ class StoreReader:
     In a bucket that keeps versions every read names the version, so later writes have no effect.
     """
 
-    def __init__(self, store: S3Store, key: str, head: ObjectHead, *, upload_id: str = "") -> None:
+    def __init__(
+        self, store: ObjectStore, key: str, head: ObjectHead, beginning: bytes, *, upload_id: str = ""
+    ) -> None:
         self._store = store
         self._key = key
+        self._beginning = beginning
         self._upload_id = upload_id
         self.etag = head.etag
         self.version_id = lasting(head.version_id)
@@ -57,6 +61,8 @@ class StoreReader:
         length = min(length, self.size_bytes - start)
         if length <= 0:
             return b""
+        if start + length <= len(self._beginning):
+            return self._beginning[start : start + length]
         try:
             return await self._get(start, length)
         except StoreError as exc:
@@ -73,16 +79,20 @@ class StoreReader:
 
 
 async def _open_object(gateway: Gateway, upload: Upload) -> StoreReader:
-    """Open the version that was assembled: a later one may be a forged write, and on MinIO of any ETag it likes."""
-    key, version_id = upload.object_key, upload.observed_version_id
+    """Open the version that was assembled: a later one may be a forged write, and on MinIO of any ETag it likes.
+
+    The first bytes come with the description of the object: every check reads them.
+    """
+    key, etag, version_id = upload.object_key, upload.observed_etag, upload.observed_version_id
     try:
-        head = await gateway.store.head_object(key, if_match=upload.observed_etag, version_id=version_id)
+        head, beginning = await gateway.store.open_object(key, HEAD, if_match=etag, version_id=version_id)
     except StoreError as exc:
         if version_id is None or exc.status not in _REFUSALS:
             raise
         _warn(str(upload.id), exc)
-        head = replace(await gateway.store.head_object(key, if_match=upload.observed_etag), version_id=None)
-    return StoreReader(gateway.store, key, head, upload_id=str(upload.id))
+        head, beginning = await gateway.store.open_object(key, HEAD, if_match=etag)
+        head = replace(head, version_id=None)
+    return StoreReader(gateway.store, key, head, beginning, upload_id=str(upload.id))
 
 
 def _warn(upload_id: str, error: StoreError) -> None:

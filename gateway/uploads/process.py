@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
 from gateway.context import Gateway
 from gateway.domain.errors import GatewayError
+from gateway.domain.parts import StoredPart
 from gateway.domain.upload import State, Upload
 from gateway.uploads.assemble import assemble
 from gateway.uploads.clean_up import clean_up, remove_object
@@ -26,14 +28,14 @@ async def resume(gateway: Gateway, upload_id: UUID) -> Upload | None:
     return await process(gateway, taken) if taken else None
 
 
-async def process(gateway: Gateway, upload: Upload) -> Upload:
-    """Assemble and validate an upload whose lease this process holds.
+async def process(gateway: Gateway, upload: Upload, claimed: Sequence[StoredPart] | None = None) -> Upload:
+    """Assemble and validate an upload whose lease this process holds; *claimed* are the parts that it claimed.
 
     Raises PartsMismatch when a part was replaced and StoreError when the store refused to assemble; the upload is then
     open again. Raises Unavailable when the store or the database did not respond, and any error that kept the file from
     being checked; the lease is then released, and another call or a worker continues.
     """
-    upload = await _process_under_lease(gateway, upload)
+    upload = await _process_under_lease(gateway, upload, claimed)
     if upload.state is State.REJECTED:
         # If the store fails now, the sweeper tries again. The same holds below.
         with suppress(GatewayError):
@@ -44,7 +46,7 @@ async def process(gateway: Gateway, upload: Upload) -> Upload:
     return upload
 
 
-async def _process_under_lease(gateway: Gateway, upload: Upload) -> Upload:
+async def _process_under_lease(gateway: Gateway, upload: Upload, claimed: Sequence[StoredPart] | None) -> Upload:
     """Run both steps while the lease is renewed, and release the lease when a step fails or is cancelled.
 
     A process that lost its lease changes nothing: the database compares the lease token at every transition.
@@ -59,8 +61,8 @@ async def _process_under_lease(gateway: Gateway, upload: Upload) -> Upload:
         async with renewing(renew, lease_seconds=seconds):
             processed = upload
             if processed.state is State.COMPLETING:
-                processed = await assemble(gateway, processed)
-            if processed.state is State.VALIDATING:
+                processed = await assemble(gateway, processed, claimed)
+            if not processed.is_final:
                 processed = await validate(gateway, processed)
             return processed
     except BaseException:

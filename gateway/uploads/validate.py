@@ -1,4 +1,4 @@
-"""Check the assembled object's bytes: validating → ready or rejected."""
+"""Check the assembled object's bytes and record the result: ready or rejected."""
 
 from __future__ import annotations
 
@@ -31,20 +31,67 @@ _OUTAGES = (StoreUnavailable, StoreFull, DatabaseUnavailable)
 _CHANGED = Rejection(RejectionCode.OBJECT_CHANGED, "The object changed while it was checked. Upload the file again.")
 _MISSING = Rejection(RejectionCode.OBJECT_MISSING, "The store no longer holds the object. Upload the file again.")
 
+QUICK_CHECK_SECONDS = 0.25
+"""Time that a check may take before `validating` is written: most checks end sooner, and one statement is enough."""
+
 CHUNK_BYTES = 1024 * 1024
 """Bytes of one read of the store for the scanner, and the most of the file that is in memory."""
 
 
 async def validate(gateway: Gateway, upload: Upload) -> Upload:
-    """Check size, type and content of the assembled object and record the result: validating → ready or rejected.
+    """Check size, type and content of the assembled object and record the result: ready or rejected.
+
+    The state `validating` is written when the check fails or takes longer than QUICK_CHECK_SECONDS; the check goes on
+    meanwhile. The result of a quick check is written together with the event of `validating`.
 
     Raises any error that keeps the file from being checked; the upload stays validating and is tried again. A file that
     could not be checked for as long as an upload lives is rejected. Raises LeaseLost when another process took over.
     """
+    checking = asyncio.create_task(_check(gateway, upload))
     try:
-        return await _check_and_record(gateway, upload)
-    except LeaseLost:
-        raise
+        if upload.state is State.COMPLETING and not await _ends_soon(checking):
+            upload = await _begin_validating(gateway, upload)
+        change = await _result(gateway, upload, checking)
+    finally:
+        checking.cancel()
+        await asyncio.wait({checking})
+    if upload.state is State.COMPLETING:
+        change = replace(
+            change,
+            from_state=State.COMPLETING,
+            via=State.VALIDATING,
+            observed_etag=change.observed_etag or upload.observed_etag,
+            observed_version_id=change.observed_version_id
+            if change.to_state is State.READY
+            else upload.observed_version_id,
+        )
+    return await _apply(gateway, upload, change)
+
+
+async def _ends_soon(checking: asyncio.Task[Transition]) -> bool:
+    """Say whether the check ends within QUICK_CHECK_SECONDS with a result."""
+    await asyncio.wait({checking}, timeout=QUICK_CHECK_SECONDS)
+    return checking.done() and not checking.cancelled() and checking.exception() is None
+
+
+async def _begin_validating(gateway: Gateway, upload: Upload) -> Upload:
+    """Record the assembled object: after a crash another process checks the same content."""
+    change = Transition(
+        State.COMPLETING,
+        State.VALIDATING,
+        fence=upload.lease_token,
+        lease_token=upload.lease_token,
+        lease_seconds=gateway.policy.lease_seconds,
+        observed_etag=upload.observed_etag,
+        observed_version_id=upload.observed_version_id,
+    )
+    return await _apply(gateway, upload, change)
+
+
+async def _result(gateway: Gateway, upload: Upload, checking: asyncio.Task[Transition]) -> Transition:
+    """Return the transition that the check decided, or a rejection when it failed for an upload's whole lifetime."""
+    try:
+        return await checking
     except Exception as exc:
         code, error, detail = "internal", type(exc).__name__, ""
         if isinstance(exc, GatewayError):
@@ -55,7 +102,7 @@ async def validate(gateway: Gateway, upload: Upload) -> Upload:
             raise
         logger.exception("could not check an upload in its whole lifetime; rejecting it", extra=fields)
         sentence = f"The file could not be checked. {detail}".strip()
-        return await _reject(gateway, upload, Rejection(RejectionCode.NOT_CHECKED, sentence))
+        return _rejection(upload, Rejection(RejectionCode.NOT_CHECKED, sentence))
 
 
 def _is_overdue(gateway: Gateway, upload: Upload) -> bool:
@@ -63,22 +110,23 @@ def _is_overdue(gateway: Gateway, upload: Upload) -> bool:
     return upload.updated_at + timedelta(seconds=gateway.policy.upload_seconds) <= gateway.now()
 
 
-async def _check_and_record(gateway: Gateway, upload: Upload) -> Upload:
+async def _check(gateway: Gateway, upload: Upload) -> Transition:
+    """Check the content and return the transition that records the result."""
     try:
         async with open_contents(gateway, upload) as contents:
             rejection, decision = await judge(gateway, upload, contents)
     except (PreconditionFailed, InvalidRange):
-        return await _reject(gateway, upload, _CHANGED)
+        return _rejection(upload, _CHANGED)
     except NoSuchKey:
         await require_absent(gateway.store, upload.object_key, version_id=upload.observed_version_id)
-        return await _reject(gateway, upload, _MISSING)
+        return _rejection(upload, _MISSING)
     except FileNotFoundError:
-        return await _reject(gateway, upload, _MISSING)
+        return _rejection(upload, _MISSING)
     if rejection is not None or decision is None:
-        return await _reject(gateway, upload, rejection or _CHANGED, decision)
+        return _rejection(upload, rejection or _CHANGED, decision)
     if upload.path is not None:
         await asyncio.to_thread(disk.put_in_place, Path(upload.path))
-    return await _accept(gateway, upload, contents, decision)
+    return _acceptance(upload, contents, decision)
 
 
 async def judge(gateway: Gateway, upload: Upload, contents: Contents) -> tuple[Rejection | None, Decision | None]:
@@ -107,7 +155,7 @@ def _check_size(gateway: Gateway, upload: Upload, contents: Contents) -> Rejecti
     return None
 
 
-async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision: Decision) -> Upload:
+def _acceptance(upload: Upload, contents: Contents, decision: Decision) -> Transition:
     verdict = decision.verdict
     facts: dict[str, Any] = {
         "size_bytes": contents.size_bytes,
@@ -120,7 +168,7 @@ async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision
         "version_id": contents.version_id,
         **upload.place,
     }
-    change = Transition(
+    return Transition(
         State.VALIDATING,
         State.READY,
         fence=upload.lease_token,
@@ -131,14 +179,12 @@ async def _accept(gateway: Gateway, upload: Upload, contents: Contents, decision
         detection=decision.to_dict(),
         data=facts,
     )
-    return await _apply(gateway, upload, change)
 
 
-async def _reject(gateway: Gateway, upload: Upload, rejection: Rejection, decision: Decision | None = None) -> Upload:
+def _rejection(upload: Upload, rejection: Rejection, decision: Decision | None = None) -> Transition:
     """Record the rejection first and delete the file later: after a crash between the two, the sweeper deletes it."""
     detected = decision.to_dict() if decision else None
-    change = rejected(State.VALIDATING, rejection, fence=upload.lease_token, detection=detected)
-    return await _apply(gateway, upload, change)
+    return rejected(State.VALIDATING, rejection, fence=upload.lease_token, detection=detected)
 
 
 async def _apply(gateway: Gateway, upload: Upload, change: Transition) -> Upload:

@@ -195,9 +195,9 @@ def test_what_is_still_asked_for_cannot_be_forgotten(changed: dict[str, int]) ->
 
 async def _job(api: Api, status: str, days: int, upload_id: UUID | None = None) -> int:
     """Put a job into the queue as a worker left it."""
+    identity = str(upload_id or uuid4())
+    assert await api.gateway.queue.defer_once(api.gateway.database, PROCESS_TASK, name=identity, upload_id=identity)
     async with api.gateway.database.transaction() as connection:
-        upload_id = upload_id or uuid4()
-        await api.gateway.queue.defer(connection, PROCESS_TASK, lock=str(upload_id), upload_id=str(upload_id))
         cursor = await connection.execute("SELECT max(id) AS id FROM procrastinate_jobs")
         row = await cursor.fetchone()
         assert row is not None

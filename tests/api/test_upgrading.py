@@ -129,8 +129,7 @@ async def _end(api: LiveApi) -> None:
     """Abort, expire, finish what was dropped, and forget all of it much later."""
     aborted, expired = await api.create(b"x"), await api.create(b"x")
     assert (await api.call("DELETE", f"/v1/uploads/{aborted['upload_id']}")).status_code == 204
-    async with api.gateway.database.transaction() as connection:
-        await api.gateway.queue.defer(connection, PROCESS_TASK, lock="tour", upload_id=expired["upload_id"])
+    await api.gateway.queue.defer_once(api.gateway.database, PROCESS_TASK, name="tour", upload_id=expired["upload_id"])
     month = "- interval '30 days'"
     counts = []
     for _ in range(2):

@@ -18,7 +18,6 @@ from gateway.domain.transition import Transition, rejected
 from gateway.domain.upload import TRANSITIONS, State, Upload
 from gateway.events.wakeups import Wakeups
 from gateway.ports import EarlierRequest, IdempotentRequest, UploadRepository
-from gateway.uploads.process import PROCESS_TASK
 from tests.api.conftest import Api
 from tests.unit.uploads.conftest import Clock
 from tests.unit.uploads.memory_uploads import MemoryUploads
@@ -39,8 +38,6 @@ class Case:
     """Bring an upload's expires_at into the past."""
     types: Callable[[UUID], Any]
     """Give the types of an upload's events."""
-    jobs: Callable[[], Any]
-    """Give the names of the queued jobs."""
 
     def intent(self, **changed: Any) -> Upload:
         """Give an upload that is not open yet."""
@@ -99,10 +96,7 @@ def _in_memory() -> Case:
     async def types(upload_id: UUID) -> list[str]:
         return uploads.types_of(upload_id)
 
-    async def jobs() -> list[str]:
-        return [task for task, _, _ in uploads.jobs]
-
-    return Case(uploads, clock, lambda: clock.move(0.001), overdue, types, jobs)
+    return Case(uploads, clock, lambda: clock.move(0.001), overdue, types)
 
 
 def _in_postgres(api: Api) -> Case:
@@ -117,11 +111,7 @@ def _in_postgres(api: Api) -> Case:
         )
         return [row["type"] for row in rows]
 
-    async def jobs() -> list[str]:
-        rows = await database.fetch_all("SELECT task_name FROM procrastinate_jobs ORDER BY id", {})
-        return [row["task_name"] for row in rows]
-
-    return Case(api.gateway.uploads, lambda: datetime.now(UTC), lambda: None, overdue, types, jobs)
+    return Case(api.gateway.uploads, lambda: datetime.now(UTC), lambda: None, overdue, types)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -265,14 +255,18 @@ async def test_an_upload_is_extended_but_never_shortened(case: Case) -> None:
     assert await case.uploads.extend(upload.id, seconds=7200, max_seconds=100_000) is None
 
 
-async def test_a_claim_queues_its_job_with_the_state(case: Case) -> None:
-    """A claim that is refused queues nothing."""
-    upload = await case.opened()
-    change = Transition(State.UPLOADING, State.COMPLETING, lease_token=uuid4(), lease_seconds=60, assembly=PARTS)
-    run_at = case.now() + timedelta(seconds=61)
-    assert await case.uploads.claim(upload.id, change, task=PROCESS_TASK, run_at=run_at) is not None
-    assert await case.uploads.claim(upload.id, change, task=PROCESS_TASK, run_at=run_at) is None
-    assert await case.jobs() == [PROCESS_TASK]
+async def test_a_transition_through_a_state_writes_both_events(case: Case) -> None:
+    """The events are in order, and the upload is in the last state."""
+    claimed = await case.leased(60)
+    assert claimed.lease_token is not None
+    change = Transition(
+        State.COMPLETING, State.READY, via=State.VALIDATING, fence=claimed.lease_token, observed_etag="e", data={"a": 1}
+    )
+    ready = await case.uploads.apply(claimed.id, change)
+    assert ready is not None
+    assert (ready.state, ready.observed_etag, ready.lease_token) == (State.READY, "e", None)
+    assert (await case.types(claimed.id))[-2:] == ["validating", "ready"]
+    assert await case.uploads.apply(claimed.id, change) is None
 
 
 async def test_a_lease_is_renewed_by_its_holder_and_taken_after_its_end(case: Case) -> None:

@@ -46,8 +46,8 @@ async def _defer(api: Api, task_name: str = PROCESS_TASK) -> None:
     while True:
         # Connections that were cut are found out one by one.
         with suppress(DatabaseUnavailable):
-            async with api.gateway.database.transaction() as connection:
-                await api.gateway.queue.defer(connection, task_name, lock="one", upload_id=str(uuid4()))
+            identity = str(uuid4())
+            await api.gateway.queue.defer_once(api.gateway.database, task_name, name=identity, upload_id=identity)
             return
 
 

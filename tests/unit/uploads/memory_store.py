@@ -184,6 +184,13 @@ class MemoryStore:
             raise InvalidRange
         return body[start : start + length]
 
+    async def open_object(
+        self, key: str, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> tuple[ObjectHead, bytes]:
+        await self._call("GetObject")
+        stored = self._object(key, if_match)
+        return ObjectHead(len(stored.body), stored.etag, stored.content_type, stored.metadata), stored.body[:length]
+
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         await self._call("DeleteObject")
         self.objects.pop(key, None)

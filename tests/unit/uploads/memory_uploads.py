@@ -29,13 +29,12 @@ class MemoryToken:
 
 
 class MemoryUploads:
-    """Keep rows, events and jobs in memory. *now* is the database's clock."""
+    """Keep rows and events in memory. *now* is the database's clock."""
 
     def __init__(self, now: Callable[[], datetime], wakeups: Wakeups) -> None:
         self.rows: dict[UUID, Upload] = {}
         self.cleanup_pending: set[UUID] = set()
         self.events: list[tuple[UUID, str, Mapping[str, Any]]] = []
-        self.jobs: list[tuple[str, UUID, datetime]] = []
         self.tokens: dict[UUID, MemoryToken] = {}
         self.checks_requested: list[UUID] = []
         self._assemblies: dict[UUID, list[StoredPart]] = {}
@@ -189,6 +188,8 @@ class MemoryUploads:
             self._assemblies[upload_id] = list(change.assembly)
         if change.cleanup_pending:
             self.cleanup_pending.add(upload_id)
+        if change.via is not None:
+            self._write(replace(changed, state=change.via), change.via.value)
         return self._write(changed, change.to_state.value, change.data)
 
     def _may_apply(self, upload: Upload, change: Transition) -> bool:
@@ -199,12 +200,6 @@ class MemoryUploads:
         if change.to_state is not State.COMPLETING or upload.receiver_token in (None, change.receiver_token):
             return True
         return not upload.on_disk and not upload.is_received_at(self._now())
-
-    async def claim(self, upload_id: UUID, change: Transition, *, task: str, run_at: datetime) -> Upload | None:
-        claimed = await self.apply(upload_id, change)
-        if claimed is not None:
-            self.jobs.append((task, upload_id, run_at))
-        return claimed
 
     async def mark_cleaned(self, upload_id: UUID) -> None:
         self.cleanup_pending.discard(upload_id)

@@ -17,14 +17,14 @@ from gateway.uploads.abort import abort
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from gateway.uploads.expiry import LATE_SECONDS
-from gateway.uploads.process import PROCESS_TASK, resume
+from gateway.uploads.process import resume
 from tests.unit.uploads.conftest import ACME, OTHER, World, wav
 
 HAPPY = ["created", "completing", "validating", "ready"]
 
 
 async def test_a_file_is_ready_with_its_own_bytes(world: World) -> None:
-    """Every step writes one event, the object is the file, and a job stands by for a crash."""
+    """Every step writes one event, and the object is the file."""
     body = wav()
     upload = await world.sent(body)
     final = await complete(world.gateway, ACME, upload.id)
@@ -32,7 +32,6 @@ async def test_a_file_is_ready_with_its_own_bytes(world: World) -> None:
     assert final.observed_etag == world.store.objects[upload.object_key].etag
     assert world.store.objects[upload.object_key].body == body
     assert world.uploads.types_of(upload.id) == HAPPY
-    assert [(task, identity) for task, identity, _ in world.uploads.jobs] == [(PROCESS_TASK, upload.id)]
 
 
 async def test_completing_again_gives_the_same_answer(world: World) -> None:

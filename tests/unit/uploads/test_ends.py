@@ -154,11 +154,11 @@ async def test_an_object_of_another_size_is_rejected(world: World) -> None:
     """The size of the object is compared with the declared one, whatever the parts were."""
     upload = await world.sent(wav())
 
-    async def shorten() -> None:
-        kept = world.row(upload.id)
-        world.uploads.rows[upload.id] = replace(kept, declared_size_bytes=2400)
+    async def lengthen() -> None:
+        kept = world.store.objects[upload.object_key]
+        world.store.objects[upload.object_key] = replace(kept, body=kept.body + b"x")
 
-    world.store.before["CompleteMultipartUpload"] = shorten
+    world.store.before["GetObject"] = lengthen
     final = await complete(world.gateway, ACME, upload.id)
     assert (final.state, final.rejection_code) == (State.REJECTED, "wrong_size")
 
@@ -188,11 +188,11 @@ async def test_an_outage_never_rejects(world: World) -> None:
     async def fail() -> None:
         raise StoreUnavailable
 
-    world.store.before["HeadObject"] = fail
+    world.store.before["GetObject"] = fail
     with pytest.raises(StoreUnavailable):
         await complete(world.gateway, ACME, upload.id)
     world.clock.move(10 * 86_400)
-    world.store.before["HeadObject"] = fail
+    world.store.before["GetObject"] = fail
     with pytest.raises(StoreUnavailable):
         await resume(world.gateway, upload.id)
     world.clock.move(31)
