@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from gateway.auth.upload_tokens import TokenSigner
 from gateway.context import Gateway, Webhooks, Work
+from gateway.database import events
 from gateway.database.connecting import DatabaseAddress
 from gateway.database.engine import Database
 from gateway.database.notify import NOTIFY_CHANNEL
@@ -238,10 +239,11 @@ def receiving_of(settings: Settings) -> Receiving:
     )
 
 
-def feeds_of(settings: Settings, wakeups: Wakeups) -> Feeds:
+def feeds_of(settings: Settings, wakeups: Wakeups, database: Database) -> Feeds:
     """Build the readers of the event log."""
     return Feeds(
         wakeups,
+        partial(events.log_ends, database),
         max_per_tenant=settings.max_streams_per_tenant,
         max_total=settings.max_streams,
         polls_per_second=settings.progress_polls_per_second,
@@ -268,7 +270,8 @@ async def open_gateway(settings: Settings, *, wait_for_database: bool = True) ->
     """
     database = database_of(settings)
     url = database_address_of(settings).session_url
-    wakeups = Wakeups(url, NOTIFY_CHANNEL)
+    wakeups = Wakeups(url, NOTIFY_CHANNEL, own_sender=database.announcements.sender)
+    database.announcements.wake = wakeups.wake
     webhooks = webhooks_of(settings)
     await database.open(wait_seconds=30.0 if wait_for_database else None)
     try:
@@ -305,7 +308,7 @@ def _gateway_of(
         download_presigner=download_presigner_of(settings, store.clock),
         queue=queue,
         wakeups=wakeups,
-        feeds=feeds_of(settings, wakeups),
+        feeds=feeds_of(settings, wakeups, database),
         work=Work(),
         now=utc_now,
         receiving=receiving_of(settings),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.notify import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
+from gateway.database.notify import WEBHOOKS_TOPIC
 
 _LISTED = """webhook_deliveries.id, webhook_id, 'upload.' || events.type AS event_type, events.upload_id, state,
     attempts, CASE WHEN state = 'pending' THEN due_at END AS due_at, last_attempt_at, last_status, last_error,
@@ -169,12 +169,12 @@ async def list_page(
 async def resend(database: Database, webhook_id: UUID, delivery_id: UUID) -> bool:
     """Make one delivery due now, in any state, under the same id; False when there is no such delivery."""
     row = await database.fetch_one(
-        f"""WITH again AS (
-            UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now(), ended_at = NULL
-            WHERE id = %(id)s AND webhook_id = %(webhook_id)s RETURNING id)
-        SELECT pg_notify('{NOTIFY_CHANNEL}', '{WEBHOOKS_TOPIC}') FROM again""",
+        """UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now(), ended_at = NULL
+        WHERE id = %(id)s AND webhook_id = %(webhook_id)s RETURNING id""",
         {"id": delivery_id, "webhook_id": webhook_id},
     )
+    if row is not None:
+        database.announcements.add(WEBHOOKS_TOPIC)
     return row is not None
 
 
@@ -194,7 +194,7 @@ async def resend_since(
     older than *keep_seconds* by the database's clock never count: their delivery may have been deleted.
     """
     row = await database.fetch_one(
-        f"""WITH again AS (
+        """WITH again AS (
             UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now(), ended_at = NULL
             WHERE id IN (SELECT id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'failed'
                 AND created_at >= %(since)s ORDER BY created_at LIMIT %(limit)s) RETURNING 1),
@@ -207,8 +207,7 @@ async def resend_since(
                     SELECT FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND event_id = events.id)
             ORDER BY id LIMIT %(limit)s
             ON CONFLICT DO NOTHING RETURNING 1)
-        SELECT (SELECT count(*) FROM again) + (SELECT count(*) FROM missed) AS due,
-            pg_notify('{NOTIFY_CHANNEL}', '{WEBHOOKS_TOPIC}')""",
+        SELECT (SELECT count(*) FROM again) + (SELECT count(*) FROM missed) AS due""",
         {
             "tenant_id": tenant_id,
             "webhook_id": webhook_id,
@@ -220,6 +219,8 @@ async def resend_since(
     )
     assert row is not None, "a SELECT without FROM has one row"
     count: int = row["due"]
+    if count:
+        database.announcements.add(WEBHOOKS_TOPIC)
     return count
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gateway.database.connecting import DatabaseAddress, diagnose
+from gateway.database.notify import NOTIFY_CHANNEL, Announcements
 from gateway.domain.errors import DatabaseUnavailable
 
 CLOSE_SECONDS = 0.5
@@ -72,6 +73,8 @@ class Database:
             kwargs={"row_factory": dict_row, **self._address.connect_options(timeout_seconds)},
         )
 
+        self.announcements = Announcements(self._notify)
+
     async def open(self, *, wait_seconds: float | None = 30.0) -> None:
         """Open the pool and wait until it holds connections; raise DatabaseUnavailable when it gets none in time.
 
@@ -88,7 +91,14 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection of the pool; an attempt to connect that is under way is not waited for."""
+        await self.announcements.close()
         await self._pool.close(timeout=CLOSE_SECONDS)
+
+    async def _notify(self, payloads: Sequence[str]) -> None:
+        await self.execute(
+            "SELECT pg_notify(%(channel)s, payload) FROM unnest(%(payloads)s::text[]) AS payload",
+            {"channel": NOTIFY_CHANNEL, "payloads": list(payloads)},
+        )
 
     async def diagnose(self) -> str:
         """Return `ok`, or in one sentence why there is no usable connection; it names no host and no user."""

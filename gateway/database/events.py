@@ -7,7 +7,7 @@ to the oldest transaction that still runs: every later commit sorts after the ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -90,3 +90,21 @@ async def of_tenant(
     )
     settled = [_event(row) for row in rows if row["settled"]]
     return Settled(settled, has_unsettled=len(settled) < len(rows))
+
+
+async def log_ends(
+    database: Database, *, uploads: Sequence[str], tenants: Sequence[str]
+) -> Mapping[tuple[bool, str], Position]:
+    """Return the position of the newest event of each upload and tenant, by (whether it is a tenant, its id)."""
+    rows = await database.fetch_all(
+        """SELECT false AS of_tenant, topic, newest.transaction_id::text::bigint AS transaction_id, newest.id
+        FROM unnest(%(uploads)s::text[]) AS topic, LATERAL (
+            SELECT transaction_id, id FROM events WHERE upload_id = topic::uuid ORDER BY id DESC LIMIT 1) AS newest
+        UNION ALL
+        SELECT true, topic, newest.transaction_id::text::bigint, newest.id
+        FROM unnest(%(tenants)s::text[]) AS topic, LATERAL (
+            SELECT transaction_id, id FROM events WHERE tenant_id = topic
+            ORDER BY transaction_id DESC, id DESC LIMIT 1) AS newest""",
+        {"uploads": list(uploads), "tenants": list(tenants)},
+    )
+    return {(row["of_tenant"], row["topic"]): Position(row["transaction_id"], row["id"]) for row in rows}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.notify import NOTIFY_CHANNEL, POST_UPLOADS_TOPIC
+from gateway.database.notify import POST_UPLOADS_TOPIC
 
 LATE_SECONDS = 86_400.0
 """Time after which no POST can still run that began while its form was valid."""
@@ -51,9 +51,6 @@ async def removed(database: Database, upload_id: UUID) -> None:
     await database.execute("UPDATE uploads SET form_key = NULL WHERE id = %(id)s", {"id": upload_id})
 
 
-async def request_check(database: Database, upload_id: UUID) -> None:
+def request_check(database: Database, upload_id: UUID) -> None:
     """Wake every worker, so that one of them looks for the file of this POST upload now."""
-    await database.fetch_one(
-        "SELECT pg_notify(%(channel)s, %(topic)s)",
-        {"channel": NOTIFY_CHANNEL, "topic": f"{POST_UPLOADS_TOPIC}:{upload_id}"},
-    )
+    database.announcements.add(f"{POST_UPLOADS_TOPIC}:{upload_id}")

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from gateway.database.engine import Database
-from gateway.database.notify import NOTIFY_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +72,28 @@ async def record(
     notify_watchers: bool = True,
 ) -> None:
     """Record the progress and notify every process; an upload that is no longer open has no progress."""
-    await database.fetch_one(
-        f"""
-WITH seen AS (
-    UPDATE upload_progress AS known SET bytes_received = %(bytes_received)s, parts = %(parts)s,
-        bytes_per_second = %(bytes_per_second)s, observed_at = now()
-    FROM uploads WHERE uploads.id = known.upload_id AND known.upload_id = %(upload_id)s AND uploads.state = 'uploading'
-        -- In the future: the gateway began to stream the file meanwhile and knows better.
-        AND known.polled_at <= now()
-    RETURNING known.upload_id, uploads.tenant_id
-)
-SELECT pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || upload_id)
-FROM seen WHERE %(notify_watchers)s""",
+    row = await database.fetch_one(
+        """
+UPDATE upload_progress AS known SET bytes_received = %(bytes_received)s, parts = %(parts)s,
+    bytes_per_second = %(bytes_per_second)s, observed_at = now()
+FROM uploads WHERE uploads.id = known.upload_id AND known.upload_id = %(upload_id)s AND uploads.state = 'uploading'
+    -- In the future: the gateway began to stream the file meanwhile and knows better.
+    AND known.polled_at <= now()
+RETURNING uploads.tenant_id""",
         {
             "upload_id": upload_id,
             "bytes_received": bytes_received,
             "parts": parts,
             "bytes_per_second": bytes_per_second,
-            "notify_watchers": notify_watchers,
         },
     )
+    if row is not None and notify_watchers:
+        announce(database, row["tenant_id"], upload_id)
+
+
+def announce(database: Database, tenant_id: str, upload_id: UUID) -> None:
+    """Wake the watchers of an upload's progress."""
+    database.announcements.add(f"progress:{tenant_id}", f"progress:{upload_id}")
 
 
 _SEEN = """SELECT known.upload_id, known.bytes_received, uploads.declared_size_bytes AS size_bytes, known.parts,

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from gateway.database import progress
 from gateway.database.engine import Database
-from gateway.database.notify import NOTIFY_CHANNEL
 
 _LEFT = "now() + make_interval(secs => %(seconds)s)"
 _HALF = "now() + make_interval(secs => %(seconds)s / 2)"
@@ -78,9 +78,7 @@ seen AS (
     ON CONFLICT (upload_id) DO UPDATE SET polled_at = excluded.polled_at, bytes_received = excluded.bytes_received,
         parts = NULL, bytes_per_second = excluded.bytes_per_second, observed_at = excluded.observed_at
 )
-SELECT CASE WHEN %(notify_watchers)s
-    THEN pg_notify('{NOTIFY_CHANNEL}', 'progress:' || tenant_id || ' progress:' || id) END
-FROM moved""",
+SELECT tenant_id FROM moved""",
         {
             "id": upload_id,
             "token": token,
@@ -91,6 +89,8 @@ FROM moved""",
             "bytes_per_second": bytes_per_second,
         },
     )
+    if row is not None and notify_watchers:
+        progress.announce(database, row["tenant_id"], upload_id)
     return row is not None
 
 

@@ -1,4 +1,4 @@
-"""Write the states of uploads: the only module that does, and each statement writes the event and the wake-up as well.
+"""Write the states of uploads: the only module that does, and each statement writes the event as well.
 
 A transition is a compare-and-set: it names the state it starts from, and changes nothing when the upload is in another.
 """
@@ -6,18 +6,18 @@ A transition is a compare-and-set: it names the state it starts from, and change
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from gateway.database.engine import Connection, Database
-from gateway.database.notify import NOTIFY_CHANNEL, WEBHOOKS_TOPIC
+from gateway.database.notify import WEBHOOKS_TOPIC
 from gateway.database.upload_rows import COLUMNS, upload_of
 from gateway.domain.parts import StoredPart
 from gateway.domain.transition import Transition
 from gateway.domain.upload import Upload
 
-# PostgreSQL does not run a CTE that only selects and that nothing reads, so the last SELECT reads `notified`.
 _WRITE_EVENT = f"""
 logged AS (
     INSERT INTO events (tenant_id, upload_id, type, data)
@@ -32,12 +32,22 @@ due AS (
     SELECT webhooks.id, logged.id FROM logged JOIN webhooks USING (tenant_id)
     WHERE disabled_at IS NULL AND 'upload.' || logged.type = ANY (event_types) FOR KEY SHARE OF webhooks
     RETURNING 1
-),
-notified AS (
-    SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id
-        || CASE WHEN EXISTS (SELECT FROM due) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM logged
 )
-SELECT {COLUMNS} FROM moved, notified"""
+SELECT {COLUMNS}, EXISTS (SELECT FROM due) AS webhooks_due FROM moved"""
+
+
+class Moved(NamedTuple):
+    """A changed upload, and the topics to announce when the change is committed."""
+
+    upload: Upload
+    topics: tuple[str, ...]
+
+
+def _moved(row: dict[str, Any]) -> Moved:
+    webhooks_due = row.pop("webhooks_due")
+    upload = upload_of(row)
+    topics = (upload.tenant_id, str(upload.id))
+    return Moved(upload, (*topics, WEBHOOKS_TOPIC) if webhooks_due else topics)
 
 
 _APPLY = (
@@ -73,8 +83,8 @@ WITH moved AS (
 )
 
 
-async def apply(connection: Connection, upload_id: UUID, change: Transition) -> Upload | None:
-    """Apply *change* and write its event; return None when the upload is not, or no longer, in its first state."""
+async def apply(connection: Connection, upload_id: UUID, change: Transition) -> Moved | None:
+    """Apply *change* and write its events; return None when the upload is not, or no longer, in its first state."""
     rejection, assembly = change.rejection, change.assembly
     cursor = await connection.execute(
         _APPLY,
@@ -102,7 +112,7 @@ async def apply(connection: Connection, upload_id: UUID, change: Transition) -> 
         },
     )
     row = await cursor.fetchone()
-    return upload_of(row) if row else None
+    return _moved(row) if row else None
 
 
 def _packed(part: StoredPart) -> tuple[int, int, str, str | None]:
@@ -188,7 +198,11 @@ async def open_upload(
             "data": Jsonb({}),
         },
     )
-    return upload_of(row) if row else None
+    if row is None:
+        return None
+    moved = _moved(row)
+    database.announcements.add(*moved.topics)
+    return moved.upload
 
 
 _EXPIRE = f"""
@@ -220,12 +234,8 @@ due AS (
     SELECT webhooks.id, logged.id FROM logged JOIN webhooks USING (tenant_id)
     WHERE disabled_at IS NULL AND 'upload.' || logged.type = ANY (event_types) FOR KEY SHARE OF webhooks
     RETURNING event_id
-),
-notified AS (
-    SELECT pg_notify('{NOTIFY_CHANNEL}', tenant_id || ' ' || upload_id
-        || CASE WHEN EXISTS (SELECT FROM due) THEN ' {WEBHOOKS_TOPIC}' ELSE '' END) FROM logged
 )
-SELECT {COLUMNS} FROM moved WHERE (SELECT count(*) FROM notified) >= 0"""
+SELECT {COLUMNS}, EXISTS (SELECT FROM due) AS webhooks_due FROM moved"""
 
 
 async def expire_late(database: Database, *, after_tenant: str, per_tenant: int, limit: int) -> list[Upload]:
@@ -234,4 +244,7 @@ async def expire_late(database: Database, *, after_tenant: str, per_tenant: int,
     One statement for all. Processes that run it at once skip each other's rows.
     """
     rows = await database.fetch_all(_EXPIRE, {"after": after_tenant, "per_tenant": per_tenant, "limit": limit})
-    return [upload_of(row) for row in rows]
+    moved = [_moved(row) for row in rows]
+    if moved:
+        database.announcements.add(*{topic for one in moved for topic in one.topics})
+    return [one.upload for one in moved]

@@ -128,7 +128,11 @@ class PostgresUploads:
     async def apply(self, upload_id: UUID, change: Transition) -> Upload | None:
         """Apply a transition."""
         async with self._database.connection() as connection:
-            return await transitions.apply(connection, upload_id, change)
+            moved = await transitions.apply(connection, upload_id, change)
+        if moved is None:
+            return None
+        self._database.announcements.add(*moved.topics)
+        return moved.upload
 
     async def mark_cleaned(self, upload_id: UUID) -> None:
         """Record that the store holds nothing of this upload any more."""
@@ -144,7 +148,7 @@ class PostgresUploads:
 
     async def request_check(self, upload_id: UUID) -> None:
         """Wake a worker for this POST upload."""
-        await post_uploads.request_check(self._database, upload_id)
+        post_uploads.request_check(self._database, upload_id)
 
     async def take_lease(self, upload_id: UUID, *, token: UUID, seconds: float) -> Upload | None:
         """Take the lease of an upload whose holder did not renew it in time."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +28,12 @@ MAX_CONCURRENT_READS = 3
 
 MAX_CONCURRENT_POLLS = 4
 """Concurrent polls of the store, whose connections requests need too."""
+
+LOOK_SECONDS = 1.0
+"""Time between two looks at the ends of all watched logs: a process that dies after a commit announces nothing."""
+
+LOOK_TOPICS = 1000
+"""Logs of one look's query."""
 
 FALLBACK_READ_SECONDS = 30.0
 """Seconds between two reads without a wake-up."""
@@ -55,6 +61,7 @@ class EventLog(Protocol):
     """The event log of one upload or of one tenant."""
 
     topic: str
+    of_tenant: bool
 
     def order(self, position: Position) -> tuple[int, int]:
         """Return the key by which positions of this log are compared."""
@@ -91,6 +98,13 @@ class RateLimiter:
             self._next = loop.time() + self._gap
 
 
+class LogEnds(Protocol):
+    """Ask for the positions of the newest events of many logs."""
+
+    async def __call__(self, *, uploads: Sequence[str], tenants: Sequence[str]) -> Mapping[tuple[bool, str], Position]:
+        """Return the newest position by (log of a tenant, topic); logs without events are left out."""
+
+
 class Feed:
     """Read one log and deliver every message to all of its watchers."""
 
@@ -124,6 +138,11 @@ class Feed:
         """Remove a watcher."""
         self._subscriptions.discard(subscription)
 
+    def compare_end(self, end: Position) -> None:
+        """Read the log again if it has an event after this feed's position."""
+        if self._log.order(end) > self._log.order(self.position):
+            self._waker.set()
+
     async def stop(self) -> None:
         """Stop reading."""
         self._stack.close()
@@ -144,7 +163,7 @@ class Feed:
         except Exception as error:
             logger.exception("a feed broke", extra={"error": type(error).__name__})
             self._broken = True
-            self._feeds.drop(self._log.topic, self)
+            self._feeds.drop(self._log, self)
             for subscription in self._subscriptions:
                 subscription.close(Reason.UNAVAILABLE)
 
@@ -226,14 +245,24 @@ class Feed:
 class Feeds:
     """Hold the feeds of one process and count their watchers."""
 
-    def __init__(self, wakeups: Wakeups, *, max_per_tenant: int, max_total: int, polls_per_second: float) -> None:
+    def __init__(
+        self,
+        wakeups: Wakeups,
+        log_ends: LogEnds,
+        *,
+        max_per_tenant: int,
+        max_total: int,
+        polls_per_second: float,
+    ) -> None:
         self.wakeups = wakeups
+        self._log_ends = log_ends
+        self._looking: asyncio.Task[None] | None = None
         self.reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self.polls = asyncio.Semaphore(MAX_CONCURRENT_POLLS)
         self.poll_limiter = RateLimiter(polls_per_second)
         self._places = max_total
         self._share = FairShare(max_total, per_tenant=max_per_tenant)
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[tuple[bool, str], Feed] = {}
         self._subscriptions: set[Subscription] = set()
         self._closing = False
         self._empty: asyncio.Event | None = None
@@ -254,9 +283,11 @@ class Feeds:
         share = self._admit(tenant_id, token_id)
         subscription = Subscription()
         self._subscriptions.add(subscription)
-        feed = self._feeds.get(log.topic)
+        feed = self._feeds.get((log.of_tenant, log.topic))
         if feed is None:
-            feed = self._feeds[log.topic] = Feed(log, self)
+            feed = self._feeds[log.of_tenant, log.topic] = Feed(log, self)
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look_forever(), name="look at logs")
         feed.users += 1
         try:
             with share:
@@ -268,13 +299,40 @@ class Feeds:
                 self._empty.set()
             feed.users -= 1
             if feed.users == 0:
-                self.drop(log.topic, feed)
+                self.drop(log, feed)
                 await feed.stop()
 
-    def drop(self, topic: str, feed: Feed) -> None:
-        """Make the next watcher of the topic start a new feed."""
-        if self._feeds.get(topic) is feed:
-            del self._feeds[topic]
+    def drop(self, log: EventLog, feed: Feed) -> None:
+        """Make the next watcher of the log start a new feed."""
+        if self._feeds.get((log.of_tenant, log.topic)) is feed:
+            del self._feeds[log.of_tenant, log.topic]
+
+    async def _look_forever(self) -> None:
+        """Compare the ends of all watched logs with what was read, while there are watchers."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            topics = list(self._feeds)
+            if not topics:
+                return
+            for start in range(0, len(topics), LOOK_TOPICS):
+                try:
+                    async with self.reads:
+                        await self._look(topics[start : start + LOOK_TOPICS])
+                except GatewayError as error:
+                    logger.info("could not look at the log; trying again", extra={"code": error.code})
+                except Exception as error:
+                    # Notifications still arrive; without this task only a lost one would be seen late.
+                    logger.exception("could not look at the log", extra={"error": type(error).__name__})
+
+    async def _look(self, topics: Sequence[tuple[bool, str]]) -> None:
+        ends = await self._log_ends(
+            uploads=[topic for of_tenant, topic in topics if not of_tenant],
+            tenants=[topic for of_tenant, topic in topics if of_tenant],
+        )
+        for key, end in ends.items():
+            feed = self._feeds.get(key)
+            if feed is not None:
+                feed.compare_end(end)
 
     async def close(self, seconds: float) -> None:
         """Close all streams, refuse new ones, and wait up to *seconds* for their ends, so that the process can stop."""
@@ -284,6 +342,8 @@ class Feeds:
         if self._subscriptions:
             self._empty = asyncio.Event()
             await wait_for(self._empty, seconds)
+        if self._looking is not None:
+            self._looking.cancel()
 
     def _admit(self, tenant_id: str, token_id: UUID | None) -> AbstractContextManager[None]:
         if self._closing:

@@ -50,9 +50,11 @@ class Collected:
 class Wakeups:
     """Listen on one connection for the whole process and wake subscribers by topic (tenant id or upload id)."""
 
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, url: str, channel: str, *, own_sender: str | None = None) -> None:
+        """Ignore notifications that begin with *own_sender*: this process woke its subscribers already."""
         self._url = url
         self._channel = channel
+        self._own_sender = own_sender
         self._subscribers: dict[str, set[asyncio.Event]] = {}
         self._collectors: dict[str, set[Collected]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -112,12 +114,17 @@ class Wakeups:
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
             async for notice in connection.notifies(timeout=QUIET_SECONDS):
-                self.wake(notice.payload)
+                self.receive(notice.payload)
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.execute("SELECT 1")
 
+    def receive(self, payload: str) -> None:
+        """Wake the subscribers of a notification's topics, unless this process sent it."""
+        if payload.partition(" ")[0] != self._own_sender:
+            self.wake(payload)
+
     def wake(self, payload: str) -> None:
-        """Wake the subscribers of each topic in *payload*, as a notification of the database does."""
+        """Wake the subscribers of each topic in *payload*."""
         for topic in payload.split(" "):
             for waker in self._subscribers.get(topic, ()):
                 waker.set()

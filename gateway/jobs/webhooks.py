@@ -15,7 +15,7 @@ from gateway.webhooks.deliver import MAX_CONCURRENT, claim_due, send_claimed
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 1.0
 """Seconds between two checks without a notification: for retries and for lost notifications."""
 
 MIN_PAUSE_SECONDS = 0.01

@@ -11,7 +11,7 @@ from gateway.domain.principal import Principal
 from gateway.domain.upload import FINAL_STATES, State, Upload
 from gateway.events.wakeups import wait_for
 
-RECHECK_SECONDS = 2.0
+RECHECK_SECONDS = 1.0
 """Seconds between two reads while waiting: a notification is lost when its database connection is."""
 
 

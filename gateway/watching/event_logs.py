@@ -56,6 +56,8 @@ def _progress_message(seen: Progress) -> Message:
 class UploadLog:
     """The log of one upload. The lock of its row orders its events, so they are compared by id alone."""
 
+    of_tenant = False
+
     def __init__(self, gateway: Gateway, upload: Upload) -> None:
         self.topic = str(upload.id)
         self._gateway = gateway
@@ -131,6 +133,8 @@ def next_pause(pause: float, *, poll_seconds: float, idle: bool) -> float:
 
 class TenantLog:
     """The log of all uploads of a tenant, in the order of transactions."""
+
+    of_tenant = True
 
     def __init__(self, gateway: Gateway, tenant_id: str) -> None:
         self.topic = tenant_id

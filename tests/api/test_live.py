@@ -6,11 +6,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from uuid import UUID
 
 import psycopg
 import pytest
 import pytest_asyncio
 
+from gateway.database import transitions
+from gateway.domain.transition import Transition
+from gateway.domain.upload import State
 from gateway.events.feeds import MAX_CONCURRENT_READS
 from gateway.settings import Settings
 from tests.api.conftest import gather, mp3_bytes
@@ -267,3 +271,17 @@ async def test_a_silent_stream_gives_signs_of_life(api: LiveApi) -> None:
     async with watching(api, of(created)) as stream:
         await stream.fact()
         await stream.comment()
+
+
+async def test_a_change_that_nobody_announced_is_seen_within_a_second(api: LiveApi) -> None:
+    """A process may die between its commit and its announcement: watchers of the upload and its tenant look."""
+    created = await api.create(mp3_bytes())
+    async with watching(api, of(created)) as one, watching(api, "/v1/events") as all_of_them:
+        assert (await one.fact()).event == "created"
+        change = Transition(State.UPLOADING, State.ABORTED, cleanup_pending=True)
+        async with api.gateway.database.transaction() as connection:
+            assert await transitions.apply(connection, UUID(created["upload_id"]), change) is not None
+        # Far less than the fallback of one feed, and more than the look of all of them.
+        async with asyncio.timeout(15):
+            assert (await one.fact()).event == "aborted"
+            assert (await all_of_them.fact()).event == "aborted"

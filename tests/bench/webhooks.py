@@ -248,7 +248,9 @@ def _send_one_by_one(folder: Path, url: str) -> str:
                 await asyncio.to_thread(receiver.wait, ONE_BY_ONE + number)
                 await asyncio.sleep(0.2)
                 async with database.connection() as connection:
-                    assert await transitions.apply(connection, upload_id, MOVES[0]) is not None
+                    moved = await transitions.apply(connection, upload_id, MOVES[0])
+                assert moved is not None
+                database.announcements.add(*moved.topics)
                 written = time.monotonic()
                 await asyncio.to_thread(receiver.wait, ONE_BY_ONE + number + 1)
                 delays.append(receiver.times[ONE_BY_ONE + number] - written)
