@@ -160,7 +160,7 @@ async def test_an_object_of_the_limit_is_accepted(world: World, size: int, code:
         stored = world.store.objects[upload.object_key]
         stored.body = wav(size)
 
-    world.store.before["HeadObject"] = grow
+    world.store.before["GetObject"] = grow
     final = await complete(world.gateway, ACME, upload.id)
     assert final.rejection_code == code
 
@@ -187,7 +187,7 @@ async def _lost_during_the_check(world: World, body: bytes) -> Upload:
 async def test_after_a_lost_lease_no_result_is_recorded(world: World, body: bytes) -> None:
     """Neither ready nor rejected: the process that has the lease decides."""
     row = await _lost_during_the_check(world, body)
-    assert row.state is State.VALIDATING
+    assert row.state is State.COMPLETING
 
 
 async def test_a_check_that_fails_names_upload_code_and_error_in_the_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.domain.errors import PartsMismatch, WrongState
+from gateway.domain.errors import PartsMismatch, Unavailable, WrongState
 from gateway.domain.parts import ClientPart
 from gateway.domain.transition import Transition
 from gateway.domain.upload import State, Upload
-from gateway.uploads import access, heartbeat
+from gateway.uploads import access, heartbeat, validate
 from gateway.uploads.complete import complete
 from gateway.uploads.create import NewUpload, create
 from tests.unit.uploads.conftest import ACME, World, wav
@@ -88,16 +89,9 @@ async def test_parts_of_exactly_the_limit_are_assembled(world: World) -> None:
         await complete(world.gateway, ACME, gap.id)
 
 
-async def test_the_job_for_a_crash_runs_just_after_the_lease(world: World) -> None:
-    """A second after it: earlier it could take nothing over, later the client waits."""
-    upload = await world.sent(wav())
-    await complete(world.gateway, ACME, upload.id)
-    [(_, _, run_at)] = world.uploads.jobs
-    assert run_at == world.clock() + timedelta(seconds=world.gateway.policy.lease_seconds + 1)
-
-
-async def test_each_step_leaves_a_whole_lease(world: World) -> None:
-    """After the claim and after the assembly the process has all of `lease_seconds`."""
+async def test_each_step_leaves_a_whole_lease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the claim, and after the start of a slow check, the process has all of `lease_seconds`."""
+    monkeypatch.setattr(validate, "QUICK_CHECK_SECONDS", 0.0)
     upload = await world.sent(wav())
     leases = []
 
@@ -105,23 +99,70 @@ async def test_each_step_leaves_a_whole_lease(world: World) -> None:
         lease_until = world.row(upload.id).lease_until
         leases.append(lease_until - world.clock() if lease_until else None)
 
+    async def slow() -> None:
+        while world.row(upload.id).state is State.COMPLETING:
+            await asyncio.sleep(0)
+        await look()
+
     world.store.before["CompleteMultipartUpload"] = look
-    world.store.before["HeadObject"] = look
+    world.store.before["GetObject"] = slow
     await complete(world.gateway, ACME, upload.id)
     assert leases == [timedelta(seconds=30)] * 2
 
 
-async def test_the_row_knows_the_object_before_it_is_read(world: World) -> None:
-    """The ETag of the assembly pins every later read, also of another process."""
+async def test_a_slow_check_goes_on_while_the_row_is_validating(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ETag of the assembly is recorded meanwhile, and pins the reads of another process; one check is enough."""
+    monkeypatch.setattr(validate, "QUICK_CHECK_SECONDS", 0.0)
     upload = await world.sent(wav())
     etags = []
 
-    async def look() -> None:
+    async def wait() -> None:
+        while world.row(upload.id).state is State.COMPLETING:
+            await asyncio.sleep(0)
         etags.append(world.row(upload.id).observed_etag)
 
-    world.store.before["HeadObject"] = look
+    world.store.before["GetObject"] = wait
     ready = await complete(world.gateway, ACME, upload.id)
-    assert etags == [ready.observed_etag]
+    assert (ready.state, etags) == (State.READY, [ready.observed_etag])
+    assert world.uploads.types_of(upload.id) == ["created", "completing", "validating", "ready"]
+    assert world.store.calls.count("GetObject") == 1
+
+
+async def test_a_check_that_fails_leaves_the_row_validating_with_its_object(world: World) -> None:
+    """Another process checks the same content, whatever is written over it by then."""
+    upload = await world.sent(wav())
+
+    async def fail() -> None:
+        raise Unavailable
+
+    world.store.before["GetObject"] = fail
+    with pytest.raises(Unavailable):
+        await complete(world.gateway, ACME, upload.id)
+    row = world.row(upload.id)
+    assert (row.state, row.observed_etag) == (State.VALIDATING, world.store.objects[upload.object_key].etag)
+
+
+async def test_a_lease_that_is_lost_during_a_slow_check_ends_the_check(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that took the lease writes the state; this one stops reading and records nothing."""
+    monkeypatch.setattr(validate, "QUICK_CHECK_SECONDS", 0.0)
+    upload = await world.sent(wav())
+    cancelled = []
+
+    async def lose() -> None:
+        row = world.row(upload.id)
+        world.uploads.rows[upload.id] = replace(row, lease_token=uuid4())
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    world.store.before["GetObject"] = lose
+    answered = await complete(world.gateway, ACME, upload.id)
+    assert (answered.state, cancelled) == (State.COMPLETING, [True])
+    assert world.uploads.types_of(upload.id) == ["created", "completing"]
 
 
 async def test_a_call_that_finds_the_upload_claimed_waits_for_an_answer(

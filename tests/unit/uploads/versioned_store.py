@@ -81,6 +81,16 @@ class VersionedStore(MemoryStore):
         assert version.stored is not None
         return version.stored.body[start : start + length]
 
+    async def open_object(
+        self, key: str, length: int, *, if_match: str | None, version_id: str | None = None
+    ) -> tuple[ObjectHead, bytes]:
+        body = await self.get_object_range(key, 0, length, if_match=if_match, version_id=version_id)
+        found = self._find(key, if_match, version_id)
+        assert found.stored is not None
+        stored = found.stored
+        head = ObjectHead(len(stored.body), stored.etag, stored.content_type, stored.metadata, None, found.version_id)
+        return head, body
+
     async def delete_object(self, key: str, *, version_id: str | None = None) -> None:
         await self._call("DeleteObject")
         if version_id is None:
