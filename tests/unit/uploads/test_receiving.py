@@ -205,7 +205,7 @@ async def test_another_content_under_the_key_is_never_the_assembled_one(world: W
     async def forge() -> None:
         world.store.put(upload.object_key, body[:-2] + b"\1\1")
 
-    world.store.before["HeadObject"] = forge
+    world.store.before["GetObject"] = forge
     final = await complete(world.gateway, ACME, upload.id)
     assert (final.state, final.rejection_code) == (State.REJECTED, "object_changed")
 

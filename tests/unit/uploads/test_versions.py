@@ -236,7 +236,8 @@ async def test_a_checked_version_that_is_gone_is_missing_whatever_was_written_la
         store.put(upload.object_key, wav(2600))
         del store.versions[upload.object_key][0]
 
-    store.before["HeadObject"] = replace_version
+    store.before["GetObject"] = replace_version
     final = await complete(world.gateway, ACME, upload.id)
     assert (final.state, final.rejection_code) == (State.REJECTED, "object_missing")
-    assert store.reads == [("v1", None)]
+    assert [version_id for version_id, _ in store.reads] == ["v1", "v1"]
+    assert store.reads[-1] == ("v1", None)
