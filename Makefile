@@ -20,6 +20,12 @@ DATA_DIR := $(shell test -w . || echo "$(CACHE)/data")
 BIN := "$(VENV)"/bin
 READY := install
 PYTEST := $(BIN)/python -m pytest
+# Tests whose result no store can change: identities, limits, watchers, settings, processes, documents.
+ANY_STORE := $(patsubst %,tests/api/test_%.py,access addresses bodies ceilings cors costs embedding fair_slots forgetting \
+	generated_requests inspect live* openapi own_address plain_clients rates stream_hostile type_hints upgrading \
+	upload_repository upload_tokens web_page webhooks worker_*) \
+	$(patsubst %,tests/e2e/test_%.py,client_* connections database_restart docs_pages pgbouncer readme start topology \
+	two_replicas webhook* worker_health)
 BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,browser browser/uppy5 browser/uppy6 browser/react)
 QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
 
@@ -63,8 +69,9 @@ coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-store: $(READY) ## Run the tests that need a store against STORE=seaweedfs or STORE=minio
-	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile -m "not big and not browser" tests/store tests/api tests/e2e tests/dev
+test-store: $(READY) ## Run the tests that a store can change against STORE=seaweedfs or STORE=minio (ALL=1: all that need one)
+	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow" \
+		tests/store tests/api tests/e2e $(if $(ALL),tests/dev,$(addprefix --ignore-glob=,$(ANY_STORE)))
 
 clients: $(READY) ## Fetch axios and OkHttp, run every client that is here, write the table of docs/streaming.md
 	cd tests/clients/programs/axios && npm ci --no-audit --no-fund
