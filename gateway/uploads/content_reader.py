@@ -46,7 +46,7 @@ class StoreReader:
     """
 
     def __init__(
-        self, store: ObjectStore, key: str, head: ObjectHead, beginning: bytes, *, upload_id: str = ""
+        self, store: ObjectStore, key: str, head: ObjectHead, beginning: bytes = b"", *, upload_id: str = ""
     ) -> None:
         self._store = store
         self._key = key

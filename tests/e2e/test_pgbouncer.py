@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -69,8 +70,9 @@ def test_h24_a_pooler_that_is_not_declared_is_refused_at_start(
     """Notices and statement timeouts would be lost silently; the line says which setting to add."""
     with Process(command, cwd=tmp_path, environment=environment(store_server, start_pgbouncer(more))) as process:
         assert process.ended() == 1
-    assert len(process.output) == 1, process.output
-    assert "GATEWAY_DATABASE_DIRECT_URL" in process.output[0]
+    begins, refused = process.output
+    assert json.loads(begins)["logger"] == "gateway.cli.start_line"
+    assert "GATEWAY_DATABASE_DIRECT_URL" in refused
 
 
 def test_h24_files_become_ready_through_a_pooler(

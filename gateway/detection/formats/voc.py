@@ -81,6 +81,9 @@ def _blocks(source: Source, voice: _Voice, position: int) -> Look[int]:
         if position >= source.size or (voice.codec and far):
             break
         header = yield from source.at(position, 4 + 12)
+        if not header:
+            # The object is shorter than its size says.
+            raise truncated("a block", "voc")
         kind = header[0]
         if kind == _END:
             voice.ended = True
@@ -122,13 +125,13 @@ def _note(source: Source, voice: _Voice, kind: int, data: bytes, body: int, size
         if not voice.codec:
             raise broken("The sound data comes before its format", "voc")
         yield from _sound(source, voice, body, size)
-    elif kind == _SILENCE and size >= 3:
+    elif kind == _SILENCE and min(size, len(data)) >= 3:
         voice.seconds += (int.from_bytes(data[:2], "little") + 1) / _rate_of(data[2])
     elif kind == _TEXT:
         if size > MAX_TEXT:
             raise broken("A text block is too long", "voc")
         source.mark_tag(body, body + size)
-    elif kind == _EXTRA and size >= 4:
+    elif kind == _EXTRA and min(size, len(data)) >= 4:
         # It replaces rate and channels of the sound block after it.
         channels = data[3] + 1
         divisor = 65_536 - int.from_bytes(data[:2], "little")
