@@ -4,7 +4,8 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$name && break; done)
 STORE ?= seaweedfs
-PROCESSES ?= 2
+# Many tests wait for processes to start or leases to end, so three keep two cores busy.
+PROCESSES ?= 3
 TESTS ?= tests
 QUICK_TESTS := $(addprefix tests/unit/,events storage streaming uploads) $(filter-out %_house_rules.py %_regexes.py %_infra.py %_docs.py,$(wildcard tests/unit/test_*.py))
 FILES ?= 200000
@@ -27,7 +28,8 @@ ANY_STORE := $(patsubst %,tests/api/test_%.py,access addresses bodies ceilings c
 	$(patsubst %,tests/e2e/test_%.py,client_* connections database_restart docs_pages pgbouncer readme start topology \
 	two_replicas webhook* worker_health)
 BROWSER_PACKAGES := $(patsubst %,tests/e2e/%/node_modules/.package-lock.json,browser browser/uppy5 browser/uppy6 browser/react)
-QUICK := -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow"
+# In the order of the files: by default the longest ones, which have few tests, would come last.
+QUICK := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m "not big and not browser and not slow"
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev dev quick test test-slow coverage test-store clients test-big test-browser types bench mutants fuzz check workflows shape format openapi sync-client settings docs lock minio versitygw wheel clean
@@ -70,7 +72,7 @@ coverage: $(READY) ## Run `make test` and hold the line coverage of gateway/
 	$(BIN)/coverage report
 
 test-store: $(READY) ## Run the tests that a store can change against STORE=seaweedfs or STORE=minio (ALL=1: all that need one)
-	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile -m "not big and not browser and not slow" \
+	TEST_STORE=$(STORE) $(PYTEST) -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m "not big and not browser and not slow" \
 		tests/store tests/api tests/e2e $(if $(ALL),tests/dev,$(addprefix --ignore-glob=,$(ANY_STORE)))
 
 clients: $(READY) ## Fetch axios and OkHttp, run every client that is here, write the table of docs/streaming.md
