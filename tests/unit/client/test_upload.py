@@ -167,7 +167,8 @@ def test_it_goes_on_where_it_stopped(client: Client, standin: StandIn, media: Pa
     standin.puts.clear()
     seen: list[Progress] = []
     assert client.upload(media, progress=seen.append).state == "ready"
-    assert sorted(standin.puts) == sorted({1, 2, 3, 4, 5} - held)
+    # A part of the first call may still arrive: its client stopped waiting for it.
+    assert set(standin.puts) == {1, 2, 3, 4, 5} - held
     assert seen[-1].resumed_bytes == sum(record.parts[number].size_bytes for number in held)
     assert standin.content() == media.read_bytes()
     assert notes(tmp_path) == []
