@@ -22,7 +22,7 @@ BIN := "$(VENV)"/bin
 READY := install
 PYTEST := $(BIN)/python -m pytest
 # Tests whose result no store can change: identities, limits, watchers, settings, processes, documents.
-ANY_STORE := $(patsubst %,tests/api/test_%.py,access addresses bodies ceilings cors costs embedding fair_slots forgetting \
+ANY_STORE := $(patsubst %,tests/api/test_%.py,access addresses bodies cors costs embedding fair_slots forgetting \
 	generated_requests inspect live* openapi own_address plain_clients rates stream_hostile type_hints upgrading \
 	upload_repository upload_tokens web_page webhooks worker_*) \
 	$(patsubst %,tests/e2e/test_%.py,client_* connections database_restart docs_pages pgbouncer readme start topology \

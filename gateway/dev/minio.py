@@ -11,8 +11,6 @@ from pathlib import Path
 from gateway.dev.processes import Child, StackError, kept_ports, version_of
 from gateway.dev.store import StoreServer, kept_credentials, kept_keys
 
-START_SECONDS = 60.0
-
 # The last version on Go's module proxy. MinIO no longer publishes binaries or images.
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 INSTALL_HINT = f"go install {MODULE}"
@@ -29,13 +27,26 @@ def find_binary() -> Path | None:
 def start(
     folder: Path, *, allowed_origins: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> StoreServer:
-    """Start MinIO on the data in *folder* and wait until it answers. `prepare_store` makes the bucket and the keys.
+    """Do what `launch` does, and wait until MinIO answers.
+
+    Raises:
+        StackError: No binary, or the store does not start.
+    """
+    server = launch(folder, allowed_origins=allowed_origins, environment=environment)
+    server.wait()
+    return server
+
+
+def launch(
+    folder: Path, *, allowed_origins: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> StoreServer:
+    """Start MinIO on the data in *folder* without waiting for it. `prepare_store` makes the bucket and the keys.
 
     *allowed_origins* are the web origins that may use the store. MinIO reads them only at start (PutBucketCors
     answers 501); without them it allows every origin. *environment* adds MinIO's own settings.
 
     Raises:
-        StackError: No binary, or the store does not start.
+        StackError: No binary.
     """
     program = find_binary()
     if program is None:
@@ -61,8 +72,15 @@ def start(
             **(environment or {}),
         },
     )
-    child.start_until(lambda: _ready(port), START_SECONDS)
-    return StoreServer("minio", child, f"http://127.0.0.1:{port}", credentials, kept_keys(folder))
+    child.start()
+    return StoreServer(
+        "minio",
+        child,
+        f"http://127.0.0.1:{port}",
+        credentials,
+        kept_keys(folder),
+        is_ready=lambda: _ready(port),
+    )
 
 
 def version() -> str:

@@ -146,12 +146,13 @@ class Child:
         """
         try:
             self.start()
-            self._wait_until(ready, seconds)
+            self.wait_until(ready, seconds)
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until *ready* answers True; raise StackError where the process ended, or *seconds* went by."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.exit_code() is not None:

@@ -15,8 +15,6 @@ from gateway.dev.processes import Child, StackError, accepts, kept_ports, versio
 from gateway.dev.store import BUCKET, KEY_PREFIX, StoreServer, kept_credentials, kept_keys
 from gateway.storage.seaweedfs_keys import seaweedfs_identities
 
-START_SECONDS = 60.0
-
 # SeaweedFS adds 10,000 to an HTTP port to find a gRPC port it was not given, and mini has more services than flags:
 # ports under 55,536 keep every sum in range.
 HIGHEST_PORT = 55_536
@@ -58,10 +56,21 @@ def binary() -> Path:
 
 
 def start(folder: Path) -> StoreServer:
-    """Start SeaweedFS on the data in *folder* and wait until it answers. `prepare_store` makes the bucket.
+    """Do what `launch` does, and wait until SeaweedFS answers.
 
     Raises:
         StackError: No binary, or the store does not start.
+    """
+    server = launch(folder)
+    server.wait()
+    return server
+
+
+def launch(folder: Path) -> StoreServer:
+    """Start SeaweedFS on the data in *folder* without waiting for it. `prepare_store` makes the bucket.
+
+    Raises:
+        StackError: No binary.
     """
     program = binary()
     folder = folder.resolve()
@@ -86,8 +95,10 @@ def start(folder: Path) -> StoreServer:
         # TERM can take more than 20 s. KILL loses no acknowledged write.
         stop_signals=((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)),
     )
-    child.start_until(lambda: _ready(ports), START_SECONDS)
-    return StoreServer("seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials, keys)
+    child.start()
+    return StoreServer(
+        "seaweedfs", child, f"http://127.0.0.1:{ports[0]}", credentials, keys, is_ready=lambda: _ready(ports)
+    )
 
 
 def version() -> str:

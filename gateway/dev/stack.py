@@ -59,6 +59,10 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
     overrides = _api_settings(choices)
     children: list[Child] = []
     with ExitStack() as parts:
+        # Database and store start side by side: each takes one to two seconds.
+        store = _launch_store(choices)
+        if store is not None:
+            parts.callback(store.stop)
         if not choices.own_database:
             server = postgres.start(choices.data_dir / "postgres", report=report)
             parts.callback(server.stop)
@@ -66,9 +70,8 @@ def running(choices: Choices, report: Report) -> Iterator[RunningStack]:
             overrides["database_url"] = server.url()
             _or_the_reason(children, lambda: ensure_database(server))
         admin_settings: dict[str, str] = {}
-        if choices.store is not None:
-            store = _start_store(choices)
-            parts.callback(store.stop)
+        if store is not None:
+            store.wait()
             children.append(store.child)
             overrides |= store.settings()
             admin_settings = store.admin_settings()
@@ -139,10 +142,12 @@ def _api_settings(choices: Choices) -> dict[str, str]:
     }
 
 
-def _start_store(choices: Choices) -> StoreServer:
+def _launch_store(choices: Choices) -> StoreServer | None:
     if choices.store == "minio":
-        return minio.start(choices.data_dir / "minio", allowed_origins=choices.allowed_origins)
-    return seaweedfs.start(choices.data_dir / "seaweedfs")
+        return minio.launch(choices.data_dir / "minio", allowed_origins=choices.allowed_origins)
+    if choices.store == "seaweedfs":
+        return seaweedfs.launch(choices.data_dir / "seaweedfs")
+    return None
 
 
 def _child(choices: Choices, command: str, overrides: Mapping[str, str]) -> Child:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,17 @@ from gateway.storage.sigv4 import Credentials
 BUCKET = "uploads"
 KEY_PREFIX = "uploads"
 
+START_SECONDS = 60.0
+"""Longest time from the start of a store to its first answer, seconds."""
+
+
+def _is_ready() -> bool:
+    return True
+
 
 @dataclass(frozen=True)
 class StoreServer:
-    """A running store: its address, its root key and the gateway's three keys.
+    """A started store: its address, its root key and the gateway's three keys.
 
     SeaweedFS knows the three keys from its start. MinIO gets them from `prepare_store`.
     """
@@ -28,6 +36,8 @@ class StoreServer:
     keys: StoreKeys
     region: str = "us-east-1"
     bucket: str = BUCKET
+    is_ready: Callable[[], bool] = _is_ready
+    """Say whether the store takes requests."""
 
     @property
     def access_key_id(self) -> str:
@@ -38,6 +48,18 @@ class StoreServer:
     def secret_access_key(self) -> str:
         """Return the secret of the root key."""
         return self.credentials.secret_access_key
+
+    def wait(self) -> None:
+        """Wait until the store takes requests. Whatever is raised, a signal too, it is stopped then.
+
+        Raises:
+            StackError: The store ended, or took more than START_SECONDS.
+        """
+        try:
+            self.child.wait_until(self.is_ready, START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the store. Its data stays on the disk."""
