@@ -32,7 +32,7 @@ class Placement:
 
 
 def place(binaries: Path, folder: Path, report: Callable[[str], None]) -> Placement:
-    """Return where PostgreSQL can run: as it is, or with copies that another user reaches; *report* says so then.
+    """Return the user, programs and folder for PostgreSQL. Where it needs copies of them, *report* gets one line.
 
     Raises:
         StackError: This process is root or has no entry in the list of users, and cannot run a program as another.
